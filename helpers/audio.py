@@ -2,12 +2,13 @@
 
 import os
 import re
-import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Spool:
 
     def __init__(self, n_channels: int) -> None:
         self.shape = (0, n_channels)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 it closes with the spool
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 closed on the next line
+        weakref.finalize(self, self._file.close)
 
     def append(self, block: np.ndarray) -> None:
         """Add rows (n, n_channels) at the end; `AudioError` when the disk is full."""
@@ -78,71 +80,40 @@ class Sound:
 def gather(
     blocks: Iterable[np.ndarray], *, n_samples: int, n_channels: int
 ) -> np.ndarray | Spool:
-    """Join blocks (n, n_channels); over 2**26 values they live on disk, in a Spool.
-
-    `n_samples` is the length to expect; if fewer come, the result is shorter.
-    """
-    if n_samples * n_channels <= IN_MEMORY:
-        rows, filled = np.empty((n_samples, n_channels), np.float32), 0
+    """Join blocks (n, n_channels), `n_samples` in all or fewer; long ones on disk."""
+    if n_samples * n_channels > IN_MEMORY:
+        spool = Spool(n_channels)
         for block in blocks:
-            rows[filled : filled + len(block)] = block
-            filled += len(block)
-        return rows if filled == n_samples else rows[:filled].copy()
-    spool = Spool(n_channels)
+            spool.append(block)
+        return spool if len(spool) * n_channels > IN_MEMORY else spool[:]
+    rows, end = np.empty((n_samples, n_channels), np.float32), 0
     for block in blocks:
-        spool.append(block)
-    return spool if len(spool) * n_channels > IN_MEMORY else spool[:]
+        start, end = end, end + len(block)
+        rows[start:end] = block
+    return rows if end == n_samples else rows[:end].copy()
 
 
-class _Reader(soundfile.SoundFile):
-    def seekable(self) -> bool:
-        return False  # soundfile seeks after each read: fatal where a FLAC is cut short
-
-    def rows(self) -> Iterator[np.ndarray]:
-        block = np.full((BLOCK // self.channels, self.channels), np.nan, np.float32)
-        try:
-            while len(read := self.read(out=block)):
-                yield read
-                block.fill(np.nan)  # shows what a decoder that gives up did not reach
-        except LibsndfileError:
-            yield block[: np.count_nonzero(~np.isnan(block[:, 0]))]
-
-    def fault(self, n_samples: int) -> str:
-        # libsndfile mends sizes without a word, but it notes them in its log.
-        log = self.extra_info.partition("\n")[2]  # its first line is the file's name
-        size = r"(?:data|SSND|Size|riff|size|Frames) *: (\d+) \([Ss]hould .*be (\d+)"
-        for said, real in [(self.frames, n_samples), *re.findall(size, log)]:
-            if int(said) == 0 or int(said) > 2**60:
-                return "its header was never completed"
-            if int(said) > int(real):
-                return f"it ends after {int(real) / int(said):.1%} of its length"
-        cut = re.search("truncated|end-of-stream bit|Junk after the last page", log)
-        return "its end is missing" if cut else ""
+def _rows(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    with suppress(LibsndfileError):  # a decoder that gave up: keep what it had reached
+        while len(rows := file.read(4096, "float32", always_2d=True)):
+            yield rows
 
 
-def _read(path: Path) -> tuple[Sound, str]:
-    with _Reader(path) as file:
+def _read(source: Path | BytesIO) -> tuple[Sound, str]:
+    with soundfile.SoundFile(source) as file:
+        file.seekable = lambda: False  # its seek after each read fails on a short FLAC
         size = {"n_samples": file.frames, "n_channels": file.channels}
-        sound = Sound(gather(file.rows(), **size), file.samplerate)
-        return sound, file.fault(sound.n_samples)
-
-
-def _mended(path: Path) -> tuple[Sound, str]:
-    # A recorder that was cut off leaves no size in the header: a copy gets one.
-    with tempfile.TemporaryDirectory() as folder:
-        copy = shutil.copyfile(path, Path(folder, "copy"))
-        with copy.open("r+b") as file:
-            head = file.read(2**16)
-            at = head.find(b"data") + 4
-            if head[:4] == b"caff":
-                size = max(0, path.stat().st_size - at - 8).to_bytes(8, "big")
-            else:  # "all that follows"; RF64 puts its own size elsewhere
-                head, size = b"RIFF", b"\xff" * 4
-            file.seek(0)
-            file.write(head[:4])
-            file.seek(at)
-            file.write(size)
-        return _read(copy)[0], "its header was never completed"
+        sound = Sound(gather(_rows(file), **size), file.samplerate)
+        claims = [(file.frames, sound.n_samples, "samples")]
+        log = file.extra_info.partition("\n")[2]  # its first line is the file's name
+    # libsndfile mends wrong sizes without a word, except in its log.
+    sizes = r"(?:data|SSND|Size|size|riff) *: (\d+) \(should be (\d+)"
+    claims += [(*pair, "bytes") for pair in re.findall(sizes, log)]
+    for claimed, real, unit in claims:
+        if int(claimed) > int(real) or claimed == "0":
+            return sound, f"its header claims {claimed} {unit}, {real} are there"
+    cut = re.search("a truncated|end-of-stream bit|Junk after the last page", log)
+    return sound, "its end is missing" if cut else ""
 
 
 def load(path: str | Path) -> Sound:
@@ -151,23 +122,21 @@ def load(path: str | Path) -> Sound:
     What was cut short, or never completed by its recorder, gives what is there and an
     `AudioWarning`; anything else, and what `check` refuses, raises `AudioError`.
     """
-    path, sound, fault = Path(path), None, ""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
-        raise AudioError(f"{path} {what}: give the name of a sound file.")
+    path = Path(path)
     try:
+        if not path.is_file():
+            raise OSError("it is a folder" if path.is_dir() else "it is not there")
         sound, fault = _read(path)
+        if not sound.n_samples and path.stat().st_size < IN_MEMORY * 4:
+            data = bytearray(path.read_bytes())
+            at = data.find(b"data") + 4  # a WAV has its size here, and then its samples
+            if data[8:12] == b"WAVE" and not data[at + 4 : at + 8].strip().isalnum():
+                data[at : at + 4] = b"\xff" * 4  # its recorder was cut off: "the rest"
+                sound, fault = _read(BytesIO(data))[0], "its header claims no samples"
     except (LibsndfileError, OSError, TypeError) as error:
-        reason = str(error).split(": ")[-1].strip(".")
-    if not (sound and sound.n_samples):
-        with suppress(LibsndfileError, OSError):
-            with path.open("rb") as file:
-                head = file.read(12)
-            empty = int.from_bytes(head[4:8], "little") + 8 == path.stat().st_size
-            if head[8:] == b"WAVE" and not empty or head[:4] == b"caff":
-                sound, fault = _mended(path)
-    if sound is None:
-        raise AudioError(f"{path} cannot be read ({reason}): export it as WAV or FLAC.")
+        what = str(error).split(": ")[-1].strip(".").replace(". ", ", ")
+        text = f"{path} cannot be read ({what}): check the name or export it as WAV."
+        raise AudioError(text) from error
     check(sound, name=str(path))
     if fault:
         text = f"{path} is damaged ({fault}): what is there was read; export it again."
@@ -176,94 +145,62 @@ def load(path: str | Path) -> Sound:
 
 
 def check(sound: Sound, *, name: str) -> None:
-    """Raise `AudioError`, with `name` in it, for a sound that nothing can be made of.
-
-    So: a rate over 768 kHz, over 64 channels, under 2 samples, NaN or infinity, and a
-    peak under -120 dBFS (silence) or over +120 dBFS (no sound; its square overflows).
-    """
+    """Raise `AudioError`, naming it `name`, if nothing can be made of a sound."""
     peak = np.max([np.abs(block).max() for block in sound.blocks()], initial=0.0)
-    if sound.n_samples < 2:
-        fault = f"holds {sound.n_samples} samples: choose a sound of at least 2"
-    elif not (1 <= sound.rate <= 768_000 and sound.n_channels <= 64):
-        fault = "is over 768 kHz or 64 channels: export it with less"
-    elif not np.isfinite(peak):
-        fault = "holds NaN or infinite samples: export it again"
-    elif not 1e-6 <= peak <= 1e6:
-        what = "is silent" if peak < 1 else "is far beyond full scale"
-        fault = f"{what}: choose a sound that can be heard, or export it again"
-    else:
-        return
-    raise AudioError(f"{name} {fault}.")
+    faults = {
+        "holds under 2 samples: choose another or export it again": sound.n_samples < 2,
+        "has over 64 channels: export it with fewer": sound.n_channels > 64,
+        "is over 768 kHz: export it at 48 kHz": not 1 <= sound.rate <= 768_000,
+        "holds NaN or infinite samples: export it again": not np.isfinite(peak),
+        "is silent (under -120 dBFS): choose a sound to be heard": peak < 1e-6,
+        "is over +120 dBFS: export it within full scale": peak > 1e6,
+    }
+    for fault in (fault for fault, found in faults.items() if found):
+        raise AudioError(f"{name} {fault}.")
 
 
 def describe(sound: Sound) -> dict[str, float]:
-    """Return the facts of a sound that `check` allows, over all of its channels.
+    """Return the facts of a sound that `check` allows: seconds, Hz, dB of full scale.
 
-    Seconds, Hz, dB of full scale; `dc_offset` is the mean of the worst channel and
-    `clipped` the share of samples in flat tops (3 or more in a row at a peak of .99 or
-    more); silence is what stays under -80 dBFS at either end.
+    `dc_offset` is the mean of the worst channel; `clipped` the share of samples in flat
+    tops, 3 or more in a row at a peak of .99 or over (within two 16-bit steps: +32767
+    and -32768 are both full scale); silence is 60 dB or more under the peak.
     """
-    n, start, peak, clipped, sums, heard = sound.n_samples, 0, 0.0, 0, 0.0, []
-    for block in sound.blocks():
-        level = np.abs(block)
-        top = float(level.max())
-        if top >= 0.99:  # two 16-bit steps: +32767 and -32768 are both full scale
-            clipped += np.sum(binary_opening(level > top - 2**-14, np.ones((3, 1))))
-        sums = sums + np.stack([block, block**2]).sum(axis=1, dtype=np.float64)
-        heard += [*(start + np.flatnonzero(level.max(axis=1) > 1e-4))][:: n - 1]
-        start, peak = start + len(block), max(peak, top)
-    mean, power = sums / n
-    first, last = (heard[0], heard[-1]) if heard else (n, n - 1)
-    return {
-        "duration": sound.duration,
-        "rate": sound.rate,
-        "channels": sound.n_channels,
-        "peak_db": 20 * np.log10(peak),
-        "rms_db": 10 * np.log10(power.mean()),
-        "dc_offset": max(mean, key=abs),
-        "clipped": clipped / (n * sound.n_channels),
-        "silence_before": first / sound.rate,
-        "silence_after": (n - 1 - last) / sound.rate,
-    }
+    n, size = sound.n_samples, sound.n_samples * sound.n_channels
+    peak = float(max(np.abs(block).max() for block in sound.blocks()))
+    power = sum(np.square(block, dtype=float).sum() for block in sound.blocks()) / size
+    means = sum(block.sum(axis=0, dtype=float) for block in sound.blocks()) / n
+    top = max(0.99, peak - 2**-14)
+    tops = (np.abs(block) >= top for block in sound.blocks())
+    flat = sum(np.sum(binary_opening(rows, np.ones((3, 1)))) for rows in tops)
+    loud = ((np.abs(block) > peak / 1000).any(axis=1) for block in sound.blocks())
+    heard = np.concatenate(list(loud))
+    ends = heard.argmax() / sound.rate, heard[::-1].argmax() / sound.rate
+    facts = {"duration": sound.duration, "rate": sound.rate, "channels": len(means)}
+    facts |= {"peak_db": 20 * np.log10(peak), "rms_db": 10 * np.log10(power)}
+    facts |= {"dc_offset": max(means, key=abs), "clipped": flat / size}
+    return facts | {"silence_before": ends[0], "silence_after": ends[1]}
 
 
 def resample(sound: Sound, *, rate: int) -> Sound:
-    """Bring a sound to `rate` (1000 to 768000 Hz), in time, with soxr at VHQ.
+    """Bring a sound to `rate`, 1000 to 768000 Hz, block by block, with soxr at VHQ.
 
-    The length is `round(n_samples * rate / sound.rate)`.
+    It has `round(n_samples * rate / sound.rate)` samples, in time with the original.
     """
     if not 1000 <= rate <= 768_000:
         raise AudioError(f"A rate of {rate} Hz is out of range: use 1000 to 768000.")
     if rate == sound.rate:
         return sound
-    stream = soxr.ResampleStream(sound.rate, rate, sound.n_channels, quality="VHQ")
-    end = np.empty((0, sound.n_channels), np.float32)
-    blocks = (
-        stream.resample_chunk(block, last=block is end)
-        for block in chain(sound.blocks(), [end])
-    )
-    n_samples = round(sound.n_samples * rate / sound.rate)
-    return Sound(gather(blocks, n_samples=n_samples, n_channels=sound.n_channels), rate)
-
-
-def _steps(block: np.ndarray, subtype: str, rng: np.random.Generator) -> np.ndarray:
-    if subtype == "FLOAT":
-        return block
-    # libsndfile rounds floats down, half a step of DC: hand it integers instead.
-    full = 2.0 ** (15 if subtype == "PCM_16" else 23)
-    steps = block * full
-    if subtype == "PCM_16":  # triangular dither: the error is noise, not distortion
-        steps += rng.random(block.shape, "f4") - rng.random(block.shape, "f4")
-    steps = np.rint(steps).clip(-full, full - 1).astype(np.int32)
-    return steps * np.int32(2**31 / full)  # left-justified
+    n_samples, n_channels = round(sound.n_samples * rate / sound.rate), sound.n_channels
+    stream = soxr.ResampleStream(sound.rate, rate, n_channels, quality="VHQ")
+    end = np.empty((0, n_channels), np.float32)
+    steps = chain(sound.blocks(), [end])
+    blocks = (stream.resample_chunk(step, last=step is end) for step in steps)
+    return Sound(gather(blocks, n_samples=n_samples, n_channels=n_channels), rate)
 
 
 def save(
-    path: str | Path,
-    sound: Sound,
-    *,
-    subtype: str = "PCM_24",
-    inputs: Iterable[str | Path] = (),
+    path: str | Path, sound: Sound, *, subtype: str = "PCM_24", inputs: Iterable = ()
 ) -> Path:
     """Write a .wav (PCM_16, PCM_24, FLOAT) or .flac (no FLOAT) and return its path.
 
@@ -272,25 +209,30 @@ def save(
     a full disk, a name among the `inputs` by whatever link, or another kind of file.
     """
     path = Path(path)
-    form = {".wav": "WAV", ".flac": "FLAC"}.get(path.suffix.lower(), "")
-    if form not in {"PCM_16": "WAV FLAC", "PCM_24": "WAV FLAC", "FLOAT": "WAV"}.get(
-        subtype, ""
-    ):
-        raise AudioError
+    bits = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}.get(subtype, 0)
+    kind = path.suffix.upper()[1:]
+    if not bits or kind not in ("WAV", "FLAC") or (kind, bits) == ("FLAC", 32):
+        raise AudioError(f"{path} cannot hold {subtype}: use .wav, or .flac if PCM.")
     if path.exists() and any(Path(p).exists() and path.samefile(p) for p in inputs):
         raise AudioError(f"{path} is a sound to read: give the result another name.")
-    if form == "WAV" and sound.n_samples * sound.n_channels * 4 > RIFF_LIMIT:
-        form = "RF64"
+    if kind == "WAV" and sound.n_samples * sound.n_channels * bits // 8 > RIFF_LIMIT:
+        kind = "RF64"
     part, rng = path.with_name(f".{path.name}.{os.getpid()}"), np.random.default_rng(0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (sound.rate, sound.n_channels, subtype)
-        with soundfile.SoundFile(part, "w", *shape, format=form) as file:
+        with soundfile.SoundFile(part, "w", *shape, format=kind) as file:
             for block in sound.blocks():
                 if not np.isfinite(block).all():
                     raise AudioError(f"{path} would hold NaN: render it again.")
-                file.write(_steps(block, subtype, rng))
-        if soundfile.info(part).frames != sound.n_samples:  # FLAC tells of no full disk
+                if bits < 32:  # libsndfile rounds floats down, which is DC: round here
+                    top, dither = 2 ** (bits - 1), np.zeros((2, 1))
+                    if bits == 16:  # triangular: the error is noise, not distortion
+                        dither = rng.random((2, *block.shape))
+                    steps = np.rint(block * np.float64(top) + dither[0] - dither[1])
+                    block = steps.clip(-top, top - 1).astype(np.int32) << (32 - bits)
+                file.write(block)
+        if soundfile.info(part).frames != sound.n_samples:  # FLAC hides a full disk
             raise OSError("the disk is full")
         with part.open("r+b") as file:  # the PEAK chunk has the time of day in it
             at = file.read(200).find(b"PEAK") + 12
@@ -298,9 +240,9 @@ def save(
             file.write(bytes(4) if at > 12 else b"")
         part.replace(path)
     except (LibsndfileError, OSError) as error:
-        raise AudioError(
-            f"{path} cannot be written ({error}): free some space."
-        ) from error
+        what = str(error).strip(".")
+        text = f"{path} cannot be written ({what}): free space or change its folder."
+        raise AudioError(text) from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import (
@@ -15,8 +16,15 @@ from sklearn.linear_model import (
     RANSACRegressor,
     SGDRegressor,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from helpers.audio import AudioError
+
+
+ACTIVE_DB = 45  # rows further under the loudest hardly matter
+RANGE_DB = 60  # levels further under it are not heard
 
 
 class Model(NamedTuple):
@@ -27,21 +35,119 @@ class Model(NamedTuple):
     sound: str
 
 
+class FramePath(RegressorMixin, BaseEstimator):
+    """Nearest neighbours that may go on: the cheapest path through the training rows.
+
+    Row after row it predicts the target of a training row that is near, but going on
+    from one training row to the next one is free, while jumping elsewhere costs: unit
+    selection, as in speech synthesis (Hunt and Black 1996), solved exactly by dynamic
+    programming (Viterbi 1967) over all rows. With the default costs of zero each row
+    is predicted on its own, by its nearest neighbour.
+
+    A row is ``n_bands`` levels in dB at unit loudness, then optionally the loudness and
+    the spectral flux in dB, as from `helpers.recipes.describe`.
+
+    Parameters
+    ----------
+    jump_cost : float, default 0
+        Price of not going on, in mean distances of one row. More makes longer runs of
+        the training sound, less follows the given rows more closely.
+    flux_weight : float, default 0
+        Price, per dB, of moving more or less than the flux column asks for.
+    loudness_weight : float, default 0
+        Price, per dB, of a training row that is louder or quieter than is asked for.
+    n_bands : int, default 20
+        Columns of levels; the columns after them are loudness and flux.
+    """
+
+    def __init__(
+        self, jump_cost=0.0, flux_weight=0.0, loudness_weight=0.0, n_bands=20
+    ):
+        self.jump_cost = jump_cost
+        self.flux_weight = flux_weight
+        self.loudness_weight = loudness_weight
+        self.n_bands = n_bands
+
+    def fit(self, X, y, runs=None):  # noqa: N803 scikit-learn's name
+        """Keep the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_columns)
+        y : array-like of shape (n_rows,) or (n_rows, n_targets)
+        runs : array-like of shape (n_rows,), optional
+            Rows with the same number follow each other in time; by default all do.
+        """
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
+        self.X_, self.y_ = X.astype(np.float32), y
+        runs = np.zeros(len(X)) if runs is None else np.asarray(runs)
+        self.has_before_ = np.r_[False, np.diff(runs) == 0]
+        self.spread_ = max(X[:, : self.n_bands].std(axis=0).mean(), 1e-9)
+        return self
+
+    def predict(self, X):  # noqa: N803
+        """Predict one row of targets for each row of X."""
+        return self.y_[self.path(X)]
+
+    def _split(self, X):  # noqa: N803
+        extra = np.zeros((len(X), 2), np.float32)
+        given = X[:, self.n_bands : self.n_bands + 2]
+        extra[:, : given.shape[1]] = given
+        return X[:, : self.n_bands], *extra.T
+
+    def path(self, X):  # noqa: N803
+        """Find the training row that each row of X is given, int ``(n_rows,)``."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False).astype(np.float32)  # noqa: N806
+        bands, loudness, _ = self._split(self.X_)
+        target, loud, flux = self._split(X)
+        heard = np.where(loud > -ACTIVE_DB, 1, 0.1)
+        back = np.arange(-1, len(bands) - 1)
+        went_on = np.zeros((len(X), len(bands)), bool)
+        best = np.zeros(len(X), int)
+        for t in range(len(X)):
+            # Training rows as they sound once they have the loudness of row t.
+            now = np.maximum(bands + loud[t], -RANGE_DB)
+            distance = np.sqrt(((now - target[t]) ** 2).mean(axis=1)) / self.spread_
+            distance += self.loudness_weight * np.abs(loudness - loud[t])
+            distance *= heard[t]
+            if t == 0:
+                cost = distance
+            else:
+                k = best[t] = cost.argmin()
+                rise_on = np.maximum(now - before[back], 0).mean(axis=1)
+                rise_to = np.maximum(now - before[k], 0).mean(axis=1)
+                on = cost[back] + self.flux_weight * np.abs(rise_on - flux[t])
+                on[~self.has_before_] = np.inf
+                to = self.flux_weight * np.abs(rise_to - flux[t])
+                to += cost[k] + self.jump_cost
+                went_on[t] = on <= to
+                cost = np.minimum(on, to) + distance
+            before = now
+        path = np.empty(len(X), int)
+        path[-1] = cost.argmin()
+        for t in range(len(X) - 1, 0, -1):
+            path[t - 1] = path[t] - 1 if went_on[t, path[t]] else best[t]
+        return path
 CATALOGUE = {
+    "nearest_path": Model(
+        lambda seed: FramePath(jump_cost=3, flux_weight=0.3, loudness_weight=0.01),
+        "frames",
+        "stretches of A itself, chosen and cut to B's gesture",
+    ),
     "linear_regression": Model(
         lambda seed: LinearRegression(),
         "bins",
         "B's loudness through a fixed comb: hollow, phasey, the original discovery",
     ),
     "bayesian_ridge": Model(
-        lambda seed: BayesianRidge(),
+        # On one scale, so that its prior does not outweigh a sample of the rows.
+        lambda seed: make_pipeline(StandardScaler(), BayesianRidge()),
         "bins",
         "linear regression that holds back where it is unsure",
     ),
     "lasso_lars": Model(
-        lambda seed: LassoLars(
-            alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200
-        ),
+        lambda seed: LassoLars(alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200),
         "bins",
         "linear regression that ignores weak columns: much the same, a little drier",
     ),

@@ -1,6 +1,5 @@
 """How much of A's timbre and of B's structure a result has."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +7,11 @@ from scipy.fft import dct
 from scipy.signal import ShortTimeFFT, get_window
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
+from helpers.audio import Sound, resample
+from helpers.spectrum import mel_bands
 
 RATE = 44100
+SECONDS = 60
 N_FFT = 2048
 HOP_LENGTH = 512
 FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)
@@ -18,28 +20,33 @@ FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)
 class Features(NamedTuple):
     """What the scores look at, one row per frame."""
 
-    bands_db: np.ndarray
-    loudness_db: np.ndarray
-    active: np.ndarray
-    descriptor: np.ndarray
+    bands_db: np.ndarray  # (n_frames, 40) power in mel bands
+    loudness_db: np.ndarray  # (n_frames,) power in all
+    active: np.ndarray  # (n_frames,) True within 45 dB of the loudest frame
+    descriptor: np.ndarray  # (n_frames, 20) timbre: cepstrum and flatness
 
 
-@lru_cache
-def _mel_bands() -> np.ndarray:
-    """Forty triangles between 40 Hz and 16 kHz, ``(n_bins, 40)``."""
-    bottom, top = 2595 * np.log10(1 + np.array([40, 16000]) / 700)
-    edges = 700 * (10 ** (np.linspace(bottom, top, 42) / 2595) - 1)
-    frequencies = np.arange(N_FFT // 2 + 1)[:, None] * RATE / N_FFT
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising = (frequencies - low) / (centre - low)
-    falling = (high - frequencies) / (high - centre)
-    return np.maximum(0, np.minimum(rising, falling))
+def features(sound: Sound, *, peak: bool = False) -> Features:
+    """Measure what the scores look at.
 
+    The first minute of the sound counts, at 44.1 kHz, its channels averaged.
 
-def features(samples: np.ndarray) -> Features:
+    Parameters
+    ----------
+    sound : Sound
+    peak : bool, default False
+        Bring the sound to a peak of 1 first, as the scores ask of a result (A and B
+        are measured as they are).
+    """
+    first = Sound(np.asarray(sound.samples[: sound.rate * SECONDS]), sound.rate)
+    samples = resample(first, rate=RATE).samples.mean(axis=1, dtype=np.float64)
+    if peak:
+        samples /= max(np.abs(samples).max(), 1e-12)
+    # The transform needs at least half a window.
+    samples = np.pad(samples, (0, max(0, N_FFT - len(samples))))
     stft = ShortTimeFFT(get_window("hann", N_FFT), HOP_LENGTH, RATE)
     power = np.abs(stft.stft(samples).T) ** 2 + 1e-12
-    bands_db = 10 * np.log10(power @ _mel_bands() + 1e-9)
+    bands_db = 10 * np.log10(power @ mel_bands(stft.f, 40) + 1e-9)
     loudness_db = 10 * np.log10(power.sum(axis=1))
     edges = np.searchsorted(stft.f, FLATNESS_EDGES)
     log_power = 10 * np.log10(power)
@@ -77,7 +84,7 @@ def _self_distances(bands_db: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def _stacked(sound: Features, scale: np.ndarray, offsets: tuple) -> np.ndarray:
-    n = len(sound.active) - max(offsets)
+    n = max(len(sound.active) - max(offsets), 0)
     steps = [slice(offset, offset + n) for offset in offsets]
     active = np.all([sound.active[step] for step in steps], axis=0)
     return np.hstack([sound.descriptor[step][active] for step in steps]) / scale
@@ -85,15 +92,33 @@ def _stacked(sound: Features, scale: np.ndarray, offsets: tuple) -> np.ndarray:
 
 def _nearness(out, a, b, *, offsets) -> float:
     both = np.vstack([a.descriptor[a.active], b.descriptor[b.active]])
-    scale = np.tile(both.std(axis=0), len(offsets))
-    tree = cKDTree(_stacked(a, scale, offsets))
-    d_out, d_b = (
-        tree.query(_stacked(sound, scale, offsets))[0].mean() for sound in (out, b)
-    )
-    return float(1 - d_out / d_b)
+    scale = np.tile(both.std(axis=0) + 1e-9, len(offsets))
+    rows_out, rows_a, rows_b = (_stacked(s, scale, offsets) for s in (out, a, b))
+    if not (len(rows_out) and len(rows_a) and len(rows_b)):
+        return np.nan  # too short to have any motion
+    tree = cKDTree(rows_a)
+    d_out, d_b = (tree.query(rows)[0].mean() for rows in (rows_out, rows_b))
+    return float(1 - d_out / d_b) if d_b > 1e-9 else 1.0
 
 
 def compare(out: Features, a: Features, b: Features) -> dict[str, float]:
+    """Score a result against the sounds that it was made from.
+
+    Parameters
+    ----------
+    out, a, b : Features
+        Of the result (``peak=True``), of sound A and of sound B; `out` as long as `b`.
+
+    Returns
+    -------
+    dict of float
+        ``timbre``: 1 where every frame sounds like some frame of A, 0 where they are as
+        far from A as B is. ``envelope``, ``onsets``, ``shape``: correlations with B's
+        loudness, with its spectral flux and with its self-distance matrix.
+        ``structure``: the mean of these three. ``motion``: timbre over stretches of
+        three frames. B itself scores timbre 0 and structure 1, A itself timbre 1 and
+        structure about 0.
+    """
     chosen = np.flatnonzero(b.active)[::4]
     scores = {
         "timbre": _nearness(out, a, b, offsets=(0,)),

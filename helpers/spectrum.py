@@ -137,3 +137,18 @@ class STFT:
     def synthesise(self, spectrum: np.ndarray, *, n_samples: int) -> np.ndarray:
         """Turn a spectrum back into `n_samples` samples, float32 ``(n_samples,)``."""
         return self.unpad(self.inverse(spectrum), n_samples)
+
+
+def mel_bands(frequencies: np.ndarray, n_bands: int, *, low: float = 40, high=16000):
+    """Give triangular weights, equally wide on the mel scale, ``(n_bins, n_bands)``.
+
+    From `low` to `high` in Hz, or to half the rate where that is less. The mel scale,
+    ``2595 log10(1 + f / 700)`` (O'Shaughnessy 1987), follows how we hear pitch.
+    """
+    ends = 2595 * np.log10(1 + np.array([low, min(high, frequencies[-1])]) / 700)
+    edges = 700 * (10 ** (np.linspace(*ends, n_bands + 2) / 2595) - 1)
+    low_edge, centre, high_edge = edges[:-2], edges[1:-1], edges[2:]
+    hertz = frequencies[:, None]
+    rising = (hertz - low_edge) / (centre - low_edge)
+    falling = (high_edge - hertz) / (high_edge - centre)
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)

@@ -1,0 +1,114 @@
+"""B's gesture: its loudness and its articulation, put onto another sound."""
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import lfilter
+from scipy.signal.windows import hann
+
+from helpers.audio import Sound, gather
+from helpers.spectrum import STFT, mel_bands
+
+WINDOW, HOP = 1024, 256  # of the loudness curve: 23 and 6 ms at 44.1 kHz
+BLOCK = 2**18  # samples in work at a time
+
+
+def _blocks(n: int):
+    return ((i, min(i + BLOCK, n)) for i in range(0, n, BLOCK))
+
+
+def loudness_db(sound: Sound, channel: int) -> np.ndarray:
+    """Measure the power under a Hann window every `HOP` samples, in dB."""
+    window = hann(WINDOW, sym=False)
+    power = []
+    curve = STFT(sound.rate, WINDOW, HOP)
+    n_frames = curve.n_frames(sound.n_samples)
+    step = BLOCK // HOP
+    for first in range(0, n_frames, step):
+        frames = range(first, min(first + step, n_frames))
+        cut = curve.cut(sound.samples, frames)[:, channel] ** 2
+        views = np.lib.stride_tricks.sliding_window_view(cut, WINDOW)[::HOP]
+        power.append(views @ (window / window.sum()).astype(np.float32))
+    return 10 * np.log10(np.concatenate(power) + 1e-20)
+
+
+def apply_gain(sound: Sound, gains_db: np.ndarray, *, hop_length: int) -> Sound:
+    """Turn each channel up and down along a curve, ``(n_channels, n_points)`` in dB.
+
+    There is a point every `hop_length` samples and a cubic curve between them: a gain
+    with corners would put sidebands where A has silence.
+    """
+    points = np.arange(gains_db.shape[1]) * hop_length
+    curve = CubicSpline(points, gains_db.T * (np.log(10) / 20))
+
+    def blocks():
+        for start, stop in _blocks(sound.n_samples):
+            gain = np.exp(curve(np.arange(start, stop))).astype(np.float32)
+            yield sound.samples[start:stop] * gain
+
+    size = {"n_samples": sound.n_samples, "n_channels": sound.n_channels}
+    return Sound(gather(blocks(), **size), sound.rate)
+
+
+def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
+    """Give a sound B's loudness from moment to moment, channel by channel.
+
+    What lies further than `range_db` under the sound's loudest moment is taken for
+    silence and not lifted.
+    """
+    gains = []
+    for channel in range(sound.n_channels):
+        own, wanted = (loudness_db(s, channel) for s in (sound, b))
+        own = np.maximum(own, own.max() - range_db)
+        wanted = np.maximum(wanted, wanted.max() - 110)
+        gains.append(gaussian_filter1d(wanted - own, 1))
+    return apply_gain(sound, np.array(gains), hop_length=HOP)
+
+
+def bands_db(sound: Sound, *, stft: STFT) -> np.ndarray:
+    """Measure forty mel bands in dB, ``(n_channels, n_frames, 40)``."""
+    weights, n_frames = mel_bands(stft.frequencies, 40), stft.n_frames(sound.n_samples)
+    bands = np.empty((sound.n_channels, n_frames, 40), np.float32)
+    for start, stop in _blocks(n_frames * stft.hop_length):
+        frames = range(start // stft.hop_length, stop // stft.hop_length)
+        for channel, samples in enumerate(stft.cut(sound.samples, frames).T):
+            power = np.abs(stft.transform(samples)) ** 2
+            level = 10 * np.log10(power @ weights + 1e-9)
+            bands[channel, frames[0] : frames[-1] + 1] = level
+    return bands
+
+
+def spectral_flux(bands: np.ndarray) -> np.ndarray:
+    """Measure how much bands rise from frame to frame, ``(n_channels, n_frames)``.
+
+    In dB, the mean over the bands, 60 dB deep.
+    """
+    bands = np.maximum(bands, bands.max(axis=(1, 2), keepdims=True) - 60)
+    return np.maximum(np.diff(bands, axis=1, prepend=bands[:, :1]), 0).mean(axis=2)
+
+
+def articulate(
+    sound: Sound,
+    b: Sound,
+    *,
+    stft: STFT,
+    rounds: int = 3,
+    weight: float = 0.5,
+    leak: float = 0.7,
+    limit_db: float = 8,
+) -> Sound:
+    """Lean into B's onsets and duck those that only A has.
+
+    Wherever B's spectral flux exceeds that of the sound a gain rises, and falls back
+    at once (it keeps `leak` of itself from frame to frame); where the sound moves and B
+    does not, it dips. Each of `rounds` measures what the last one left to do.
+    """
+    bands, wanted = bands_db(sound, stft=stft), spectral_flux(bands_db(b, stft=stft))
+    flux = spectral_flux(bands)
+    wanted *= (flux.std(axis=1) / (wanted.std(axis=1) + 1e-9))[:, None]
+    gains_db = np.zeros_like(flux)
+    for _ in range(rounds):
+        flux = spectral_flux(bands + gains_db[..., None])
+        gains_db += lfilter([weight], [1, -leak], wanted - flux, axis=1)
+        gains_db = np.clip(gains_db, -limit_db, limit_db)
+    return apply_gain(sound, gains_db, hop_length=stft.hop_length)

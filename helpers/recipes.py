@@ -1,0 +1,263 @@
+"""Recipes: how a sound becomes rows for a regressor, and what comes back.
+
+The bin recipe is the original idea, one row per time-frequency bin. The frame recipe
+has one row per frame: a coarse description goes in, a frame of A comes out.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.fft import fft, ifft
+from sklearn.base import RegressorMixin, clone
+
+from helpers.audio import Sound
+from helpers.models import ACTIVE_DB, RANGE_DB, quietly
+from helpers.spectrum import STFT, mel_bands
+
+FEATURES = [
+    "raw",
+    "raw_magnitude",
+    "raw_phase",
+    "sine",
+    "sine_magnitude",
+    "sine_phase",
+]
+TARGETS = ["raw_complex_real", "raw_complex_imag"]
+N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch
+STRETCH = 64  # frames of a long A that stay together
+FULL_SCALE = 32768  # the original read 16-bit integers, and sin() depends on them
+
+
+def bin_table(frames: np.ndarray) -> pd.DataFrame:
+    """Lay windowed frames out as a training table.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_frames, n_fft)
+        Windowed samples in [-1, 1].
+
+    Returns
+    -------
+    DataFrame of shape (n_frames * n_fft, 8)
+        Float32. Six features: ``raw``, the windowed sample in 16-bit units that stands
+        at the bin's index; ``raw_magnitude`` and ``raw_phase`` (radians) of the frame's
+        two-sided spectrum at that bin; ``sine``, the sine of ``raw``, with its own
+        ``sine_magnitude`` and ``sine_phase``. Two targets: the real and imaginary part
+        of the spectrum, ``raw_complex_real`` and ``raw_complex_imag``.
+    """
+    raw = frames * np.float32(FULL_SCALE)
+    columns = []
+    for signal in (raw, np.sin(raw)):
+        spectrum = fft(signal, axis=1, workers=-1)
+        columns += [signal, np.abs(spectrum), np.angle(spectrum)]
+        targets = [spectrum.real, spectrum.imag] if signal is raw else targets
+    table = np.empty((raw.size, len(FEATURES + TARGETS)), np.float32, order="F")
+    for i, column in enumerate(columns + targets):
+        table[:, i] = column.ravel()
+    return pd.DataFrame(table, columns=FEATURES + TARGETS, copy=False)
+
+
+def sample_bins(table: pd.DataFrame, *, n_fft: int, n_rows: int, seed: int) -> list:
+    """Choose at least `n_rows` of a bin table, in pairs of mirrored bins.
+
+    The spectrum of a real sound is the same below and above half the rate, but for the
+    sign of its imaginary part. Drawing both bins of a pair keeps that symmetry in the
+    sample exactly, and with it the symmetry of what is learned: with single bins four
+    times as many rows are needed for the same sound.
+    """
+    if n_rows >= len(table):
+        return list(range(len(table)))
+    drawn = np.random.default_rng(seed).integers(len(table), size=-(-n_rows // 2))
+    frame, k = np.divmod(drawn, n_fft)
+    return [*drawn, *(frame * n_fft + (-k) % n_fft)]
+
+
+def fit_bins(
+    table: pd.DataFrame,
+    model: RegressorMixin,
+    *,
+    n_fft: int = 2048,
+    n_rows: int = 100_000,
+    seed: int = 42,
+) -> list[RegressorMixin]:
+    """Fit one copy of `model` to the real and one to the imaginary part.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Sound A, as from `bin_table`.
+    model : scikit-learn regressor
+        Cloned, never changed.
+    n_fft : int
+        Rows to a frame of `table`.
+    n_rows : int, default 100_000
+        Rows to learn from; all of them when there are fewer. Six coefficients need no
+        million rows: with these the spectrum of a least-squares prediction differs by
+        under half a decibel from that after learning from all.
+    seed : int, default 42
+        Chooses the rows.
+
+    Returns
+    -------
+    list of two fitted regressors
+        For the real and the imaginary part.
+    """
+    rows = table.iloc[sample_bins(table, n_fft=n_fft, n_rows=n_rows, seed=seed)]
+    with quietly():
+        return [clone(model).fit(rows[FEATURES], rows[target]) for target in TARGETS]
+
+
+def predict_bins(
+    fitted: list[RegressorMixin], table: pd.DataFrame, *, n_fft: int
+) -> np.ndarray:
+    """Predict the windowed frames of the sound that `table` describes.
+
+    The two predictions are the real and imaginary part of a two-sided spectrum; the
+    real part of its inverse FFT, back in [-1, 1], is a frame.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, n_fft)
+    """
+    real, imag = (model.predict(table[FEATURES]) for model in fitted)
+    spectrum = (real + 1j * imag).astype(np.complex64).reshape(-1, n_fft)
+    return ifft(spectrum, axis=1, workers=-1).real / FULL_SCALE
+
+
+
+def describe(sound: Sound, *, stft: STFT, block_frames: int = 1024) -> np.ndarray:
+    """Describe every frame of every channel coarsely.
+
+    Returns
+    -------
+    ndarray of shape (n_channels, n_frames, N_BANDS + 2)
+        Float32, in dB: the power of the frame, at unit loudness, in mel bands; its
+        loudness under that of the loudest frame of the channel; and its spectral flux,
+        the mean rise of the audible bands since the frame before.
+    """
+    weights = mel_bands(stft.frequencies, N_BANDS) ** 2
+    n_frames = stft.n_frames(sound.n_samples)
+    described = np.empty((sound.n_channels, n_frames, N_BANDS + 2), np.float32)
+    for first in range(0, n_frames, block_frames):
+        frames = range(first, min(first + block_frames, n_frames))
+        for channel, samples in enumerate(stft.cut(sound.samples, frames).T):
+            power = np.abs(stft.transform(samples)) ** 2
+            loudness = power.sum(axis=1, keepdims=True) + 1e-12
+            here = described[channel, frames[0] : frames[-1] + 1]
+            here[:, :N_BANDS] = 10 * np.log10(power @ weights / loudness + 1e-9)
+            here[:, N_BANDS] = 10 * np.log10(loudness[:, 0])
+    for channel in described:
+        channel[:, N_BANDS] -= channel[:, N_BANDS].max()
+        rise = np.diff(audible(channel), axis=0, prepend=audible(channel[:1]))
+        channel[:, N_BANDS + 1] = np.maximum(rise, 0).mean(axis=1)
+    return described
+
+
+def audible(described: np.ndarray) -> np.ndarray:
+    """Bring the bands of a description to their loudness, floored at `-RANGE_DB`."""
+    bands, loudness = described[..., :N_BANDS], described[..., N_BANDS, None]
+    return np.maximum(bands + loudness, -RANGE_DB)
+
+
+class Training(NamedTuple):
+    """The frames of A that a regressor of the frame recipe learns from."""
+
+    description: np.ndarray  # (n_rows, N_BANDS + 2), as from `describe`
+    spectrum: np.ndarray  # complex64 (n_rows, n_bins), at unit loudness
+    runs: np.ndarray  # (n_rows,) rows of one run follow each other in time
+    numbers: np.ndarray  # (n_rows,) which frame of A it is
+
+
+def frame_training(
+    a: Sound, *, stft: STFT, max_frames: int = 4096, seed: int = 42
+) -> Training:
+    """Collect A's audible frames, from all of its channels.
+
+    Frames that hang over an end of A are left out: they would click. Of a long sound
+    a seeded choice of stretches, `max_frames` together, is enough.
+    """
+    described = describe(a, stft=stft)
+    heard = described[:, :, N_BANDS] > -ACTIVE_DB
+    margin = stft.n_fft // stft.hop_length // 2
+    if heard[:, margin : -margin - 1].any():
+        heard[:, :margin] = heard[:, -margin - 1 :] = False
+    channel, number = np.nonzero(heard)
+    runs = np.cumsum((np.diff(number, prepend=-2) != 1) | np.diff(channel, prepend=0))
+    if len(runs) > max_frames:
+        stretches = np.arange(len(runs)) // STRETCH
+        order = np.random.default_rng(seed).permutation(stretches[-1] + 1)
+        kept = np.isin(stretches, order[: max_frames // STRETCH])
+        channel, number, runs = (
+            channel[kept],
+            number[kept],
+            (runs + stretches)[kept],
+        )
+    spectrum = np.empty((len(runs), len(stft.frequencies)), np.complex64)
+    for run in np.unique(runs):
+        rows = np.flatnonzero(runs == run)
+        frames = range(number[rows[0]], number[rows[-1]] + 1)
+        spectrum[rows] = stft.transform(stft.cut(a.samples, frames)[:, channel[rows[0]]])
+    spectrum /= np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
+    return Training(described[channel, number], spectrum, runs, number)
+
+
+def _principal(x: np.ndarray, y: np.ndarray, n_axes: int = 8):
+    """Map the principal axes of x onto those of y, signs matched."""
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    axes_x, axes_y = (
+        np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[2][:n_axes]
+        for z in (x, y)
+    )
+    axes_y = axes_y * np.sign((axes_x * axes_y).sum(axis=1))[:, None]
+    spread_x, spread_y = (
+        ((z - z.mean(axis=0)) @ axes.T).std(axis=0) + 1e-9
+        for z, axes in ((x, axes_x), (y, axes_y))
+    )
+    return lambda z: ((z - mean_x) @ axes_x.T * (spread_y / spread_x)) @ axes_y + mean_y
+
+
+def _rotation(x: np.ndarray, y: np.ndarray):
+    """Map x onto its partner rows y by rotation, shift and equal spread."""
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    left, _, right = np.linalg.svd((x - mean_x).T @ (y - mean_y))
+    scale = np.sqrt(((y - mean_y) ** 2).sum() / (((x - mean_x) ** 2).sum() + 1e-9))
+    return lambda z: (z - mean_x) @ (scale * (left @ right)) + mean_y
+
+
+def align(
+    b: np.ndarray, training: Training, model: RegressorMixin, *, rounds: int = 3
+) -> np.ndarray:
+    """Bring B's descriptions to where A lives, so that all of A is heard.
+
+    B's bands are rotated as a whole onto A's: how much its moments differ from each
+    other stays as it was. A first guess maps principal axes onto each other (subspace
+    alignment, Fernando et al. 2013); then `model` chooses a frame of A for each of B
+    and the rotation that fits these pairs best is taken (orthogonal Procrustes,
+    Schönemann 1966), in turns, as in the iterative closest point method (Besl and
+    McKay 1992).
+
+    Parameters
+    ----------
+    b : ndarray of shape (n_rows, N_BANDS + 2)
+        Description of one channel of B.
+    training : Training
+        Of A.
+    model : regressor
+        Predicts the row of `training` for each row given.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, N_BANDS + 2)
+        Bands at B's loudness, B's loudness and B's flux.
+    """
+    heard = b[:, N_BANDS] > -ACTIVE_DB
+    bands, loudness = audible(b), b[:, N_BANDS, None]
+    aligned = b.copy()
+    guess = _principal(b[heard, :N_BANDS], training.description[:, :N_BANDS])
+    aligned[:, :N_BANDS] = np.maximum(guess(b[:, :N_BANDS]) + loudness, -RANGE_DB)
+    for _ in range(rounds - 1):
+        chosen = training.description[model.predict(aligned), :N_BANDS]
+        partners = np.maximum(chosen + loudness, -RANGE_DB)
+        aligned[:, :N_BANDS] = _rotation(bands[heard], partners[heard])(bands)
+    return aligned

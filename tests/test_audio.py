@@ -1,0 +1,583 @@
+"""Any sound in, a safe file out."""
+
+import struct
+import subprocess
+import sys
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers import audio
+from helpers.audio import (
+    AudioError,
+    AudioWarning,
+    Sound,
+    Spool,
+    check,
+    describe,
+    gather,
+    load,
+    resample,
+    save,
+)
+
+RATE = 8000
+
+
+def noise(n_samples=2000, n_channels=2, *, level=0.1, seed=0):
+    """Make white noise that stays within [-1, 1]."""
+    rng = np.random.default_rng(seed)
+    samples = rng.uniform(-level, level, (n_samples, n_channels))
+    return samples.astype(np.float32)
+
+
+def sine(n_samples=8000, *, frequency=220, level=0.5, n_channels=1):
+    """Make a sine: lossy formats keep its waveform, which noise would not survive."""
+    wave = level * np.sin(2 * np.pi * frequency * np.arange(n_samples) / RATE)
+    return np.repeat(wave[:, None], n_channels, axis=1).astype(np.float32)
+
+
+def names(folder) -> list[str]:
+    """List what is in a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def chunk(name, body, size=None):
+    """Make one RIFF chunk, claiming `size` bytes if that is given."""
+    return name + struct.pack("<I", len(body) if size is None else size) + body
+
+
+def wav(
+    *, channels=2, rate=RATE, align=4, size=None, riff=None, fmt=True, data=True
+) -> bytes:
+    """Make a 16-bit WAV of 2000 frames by hand, so that each field can be wrong."""
+    payload = (noise() * 2**15).astype("<i2").tobytes()
+    speed = rate * align % 2**32
+    header = struct.pack("<HHIIHH", 1, channels, rate, speed, align, 16)
+    body = b"WAVE"
+    body += chunk(b"fmt ", header) if fmt else b""
+    body += chunk(b"data", payload, size) if data else b""
+    return chunk(b"RIFF", body, riff)
+
+
+def encoded(path, format, subtype=None, *, samples=None, rate=RATE) -> bytes:
+    """Let libsndfile write a file, and return its bytes."""
+    samples = noise() if samples is None else samples
+    soundfile.write(path, samples, rate, format=format, subtype=subtype)
+    return path.read_bytes()
+
+
+def flac_claiming(path, n_frames) -> bytes:
+    """Make a FLAC of 2000 frames whose STREAMINFO claims another number (36 bits)."""
+    data = bytearray(encoded(path, "FLAC"))
+    data[21] = data[21] & 0xF0 | n_frames >> 32
+    data[22:26] = struct.pack(">I", n_frames & 0xFFFFFFFF)
+    return bytes(data)
+
+
+def rf64_claiming(path, n_bytes) -> bytes:
+    """Make an RF64 of 2000 frames whose ds64 chunk claims another size (64 bits)."""
+    data = bytearray(encoded(path, "RF64"))
+    at = data.index(b"ds64") + 8
+    data[at : at + 24] = struct.pack("<QQQ", n_bytes, n_bytes, n_bytes // 4)
+    return bytes(data)
+
+
+# What is read -------------------------------------------------------------------------
+
+# Half a step of the format, and a little for the float32 of the comparison itself.
+STEPS = {"PCM_U8": 2**-8, "PCM_S8": 2**-8, "PCM_16": 2**-16, "PCM_24": 2**-24}
+EXACT = [
+    *(("WAV", kind) for kind in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32")),
+    *(("WAV", kind) for kind in ("FLOAT", "DOUBLE")),
+    *(("WAVEX", kind) for kind in ("PCM_16", "PCM_24", "FLOAT")),
+    *(("RF64", kind) for kind in ("PCM_16", "PCM_24", "FLOAT")),
+    *(("AIFF", kind) for kind in ("PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT")),
+    *(("W64", kind) for kind in ("PCM_16", "PCM_24", "FLOAT")),
+    *(("CAF", kind) for kind in ("PCM_16", "PCM_24", "FLOAT", "ALAC_16", "ALAC_24")),
+    *(("FLAC", kind) for kind in ("PCM_S8", "PCM_16", "PCM_24")),
+    *(("AU", kind) for kind in ("PCM_16", "FLOAT")),
+]
+
+
+@pytest.mark.parametrize(("format", "subtype"), EXACT)
+def test_load_reads_lossless_formats_to_half_a_step(tmp_path, format, subtype):
+    encoded(tmp_path / "a", format, subtype)
+    sound = load(tmp_path / "a")
+    step = 2 * STEPS.get(subtype.replace("ALAC", "PCM"), 0)  # libsndfile rounds down
+    assert (sound.rate, sound.samples.dtype) == (RATE, np.float32)
+    np.testing.assert_allclose(sound.samples, noise(), rtol=0, atol=step + 1e-7)
+
+
+# Telephone and film codecs hold a sine at half level to well over 20 dB.
+LOSSY = [
+    *(("WAV", kind) for kind in ("ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")),
+    *(("WAV", kind) for kind in ("G721_32", "NMS_ADPCM_32")),
+    *(("AIFF", kind) for kind in ("ALAW", "ULAW", "IMA_ADPCM")),
+    *(("OGG", kind) for kind in ("VORBIS", "OPUS")),
+    ("MP3", "MPEG_LAYER_III"),
+]
+
+
+@pytest.mark.parametrize(("format", "subtype"), LOSSY)
+def test_load_reads_lossy_formats_close_to_the_original(tmp_path, format, subtype):
+    encoded(tmp_path / "a", format, subtype, samples=sine())
+    sound = load(tmp_path / "a")
+    # Block codecs fill up their last block.
+    assert 8000 <= sound.n_samples <= 8320
+    # A codec may delay by a few samples: the best of the lags decides.
+    inner = sine()[1000:7000, 0]
+    errors = [
+        np.std(sound.samples[1000 + lag : 7000 + lag, 0] - inner)
+        for lag in range(-9, 9)
+    ]
+    assert min(errors) < 0.1 * np.std(inner)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 96000, 192000])
+@pytest.mark.parametrize("n_channels", [1, 3, 64])
+def test_load_reads_any_rate_and_number_of_channels(tmp_path, rate, n_channels):
+    samples = noise(50, n_channels)
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+    sound = load(tmp_path / "a.wav")
+    assert sound.rate == rate
+    np.testing.assert_array_equal(sound.samples, samples)
+
+
+def test_load_reads_a_flac_that_is_named_wav(tmp_path):
+    encoded(tmp_path / "a.wav", "FLAC")
+    assert load(str(tmp_path / "a.wav")).samples.shape == (2000, 2)
+
+
+def test_load_puts_a_long_sound_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "IN_MEMORY", 3000)
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+    encoded(tmp_path / "a.wav", "WAV", "FLOAT")
+    sound = load(tmp_path / "a.wav")
+    assert isinstance(sound.samples, Spool)
+    np.testing.assert_array_equal(sound.samples, noise())
+
+
+# What is damaged ----------------------------------------------------------------------
+
+
+def test_load_reads_what_is_there_of_a_file_cut_short(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav()[: 44 + 4001])  # 1000 frames and a byte
+    with pytest.warns(AudioWarning, match=r"a\.wav .*claims 8000 bytes, 4001 are"):
+        sound = load(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.samples, noise()[:1000], atol=2**-15)
+
+
+@pytest.mark.parametrize(
+    "format", ["WAV", "WAVEX", "RF64", "AIFF", "W64", "AU", "FLAC", "OGG", "MP3"]
+)
+def test_load_says_that_a_file_was_cut_short(tmp_path, format):
+    data = encoded(tmp_path / "a", format, samples=noise(60_000))
+    (tmp_path / "a").write_bytes(data[: len(data) // 2])
+    with pytest.warns(AudioWarning, match="is damaged"):
+        sound = load(tmp_path / "a")
+    # The first half, but for what a codec holds back: a page or a frame or two.
+    assert 20_000 <= sound.n_samples <= 31_000
+
+
+@pytest.mark.parametrize("riff", [0, 36, 8036, 0xFFFFFFFF])
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_load_reads_a_wav_whose_header_was_never_completed(tmp_path, size, riff):
+    (tmp_path / "a.wav").write_bytes(wav(size=size, riff=riff))
+    with pytest.warns(AudioWarning, match="header"):
+        sound = load(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.samples, noise(), atol=2**-15)
+
+
+@pytest.mark.parametrize("n_frames", [0, 2**36 - 1, 3000])
+def test_load_reads_a_flac_that_claims_too_much_in_bounded_memory(tmp_path, n_frames):
+    (tmp_path / "a.flac").write_bytes(flac_claiming(tmp_path / "b", n_frames))
+    tracemalloc.start()
+    with pytest.warns(AudioWarning, match="2000 are there"):
+        sound = load(tmp_path / "a.flac")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(sound.samples, noise(), atol=2**-15)
+    assert peak < 2**24  # a few blocks of 2**20 values
+
+
+@pytest.mark.parametrize("n_bytes", [2**20, 2**62])
+def test_load_reads_an_rf64_of_a_wrong_size(tmp_path, n_bytes):
+    (tmp_path / "a.wav").write_bytes(rf64_claiming(tmp_path / "b", n_bytes))
+    with pytest.warns(AudioWarning, match="header"):
+        sound = load(tmp_path / "a.wav")
+    np.testing.assert_allclose(sound.samples, noise(), atol=2**-15)
+
+
+@pytest.mark.parametrize("align", [0, 1, 3, 65535])
+def test_load_reads_a_wav_of_a_wrong_block_alignment(tmp_path, align):
+    (tmp_path / "a.wav").write_bytes(wav(align=align))
+    np.testing.assert_allclose(load(tmp_path / "a.wav").samples, noise(), atol=2**-15)
+
+
+UNREADABLE = {
+    "empty": b"",
+    "four_bytes": b"RIFF",
+    "header_cut_at_20": wav()[:20],
+    "header_cut_at_40": wav()[:40],
+    "header_only": wav()[:44],
+    "one_sample": wav()[:48],
+    "no_channels": wav(channels=0),
+    "channels_65": wav(channels=65),
+    "channels_65535": wav(channels=65535),
+    "rate_0": wav(rate=0),
+    "rate_over": wav(rate=800_000),
+    "no_fmt": wav(fmt=False),
+    "no_data": wav(data=False),
+    "only_a_list_chunk": wav(data=False)
+    + chunk(b"data", b"")
+    + chunk(b"LIST", b"x" * 99),
+    "text": b"These are words, not sounds.\n" * 100,
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.filterwarnings("ignore::helpers.audio.AudioWarning")
+def test_load_refuses_in_one_sentence_with_name_and_remedy(tmp_path, name):
+    path = tmp_path / f"{name}.wav"
+    path.write_bytes(UNREADABLE[name])
+    with pytest.raises(AudioError, match=rf"{name}\.wav [^.]+: [a-z][^.]+\.$"):
+        load(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_load_refuses_samples_that_are_no_numbers(tmp_path, value):
+    samples = noise()
+    samples[1234, 1] = value
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"a\.wav .*: export it"):
+        load(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("level", [0, 5e-7])
+def test_load_refuses_silence(tmp_path, level):
+    samples = noise(level=level)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"a\.wav is silent .*: choose"):
+        load(tmp_path / "a.wav")
+
+
+def test_load_takes_a_very_quiet_sound(tmp_path):
+    samples = noise(level=1e-5)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(load(tmp_path / "a.wav").samples, samples)
+
+
+@pytest.mark.parametrize(
+    "name", ["missing.wav", "folder.wav", "headerless.raw", "", "x" * 5000]
+)
+def test_load_refuses_what_is_no_file(tmp_path, name):
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "headerless.raw").write_bytes(bytes(100))
+    with pytest.raises(AudioError, match=r"cannot be read .*: check the name"):
+        load(tmp_path / name)
+
+
+def test_nothing_but_audio_error_escapes_load(tmp_path):
+    rng = np.random.default_rng(1)
+    kinds = ["WAV", "WAVEX", "RF64", "AIFF", "W64", "CAF", "AU", "FLAC", "OGG", "MP3"]
+    seeds = [encoded(tmp_path / "a", kind, samples=noise(400)) for kind in kinds]
+    tracemalloc.start()
+    for i in range(600):
+        data = bytearray(seeds[i % len(seeds)])
+        for place in rng.integers(0, min(len(data), 200), rng.integers(1, 6)):
+            data[place] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)])
+        (tmp_path / "a").write_bytes(data[: rng.choice([len(data), rng.integers(400)])])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AudioWarning)
+            try:
+                sound = load(tmp_path / "a")
+            except AudioError:
+                continue
+        assert np.isfinite(sound.samples).all()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A header may claim up to IN_MEMORY values, 4 bytes each; the rest are blocks.
+    assert peak < 4 * audio.IN_MEMORY + 2**25
+
+
+# What is said about a sound -----------------------------------------------------------
+
+
+def test_check_names_the_sound():
+    with pytest.raises(AudioError, match=r"^sound A holds under 2 samples: "):
+        check(Sound(np.empty((0, 2), np.float32), RATE), name="sound A")
+
+
+def test_check_passes_a_good_sound():
+    check(Sound(noise(2), RATE), name="sound A")
+
+
+def test_describe_measures_levels_and_offset():
+    facts = describe(Sound(sine(level=0.5) + np.float32(0.125), RATE))
+    assert facts["duration"] == 1
+    assert (facts["rate"], facts["channels"]) == (RATE, 1)
+    # The sine takes its mean square of level**2 / 2 over whole periods.
+    assert facts["dc_offset"] == pytest.approx(0.125, abs=1e-6)
+    assert facts["rms_db"] == pytest.approx(10 * np.log10(0.125 + 0.125**2), abs=1e-4)
+    assert facts["peak_db"] == pytest.approx(20 * np.log10(0.625), abs=1e-2)
+    assert facts["clipped"] == 0
+
+
+def test_describe_counts_clipped_samples():
+    samples = noise(1000, 1)
+    samples[100:105] = 1.0  # a flat top of 5
+    samples[200:203] = -1.0  # and of 3
+    samples[300:302] = 1.0  # two in a row may be chance
+    facts = describe(Sound(samples, RATE))
+    assert facts["clipped"] == pytest.approx(8 / 1000)
+
+
+def test_describe_finds_silence_at_both_ends():
+    samples = np.zeros((1000, 2), np.float32)
+    samples[100:900, 1] = 0.5
+    facts = describe(Sound(samples, 1000))
+    assert (facts["silence_before"], facts["silence_after"]) == (0.1, 0.1)
+
+
+def test_describe_is_the_same_on_disk(monkeypatch):
+    spool = Spool(2)
+    spool.append(noise())
+    monkeypatch.setattr(audio, "BLOCK", 700)
+    there, here = describe(Sound(spool, RATE)), describe(Sound(noise(), RATE))
+    assert there == pytest.approx(here)
+
+
+# Sounds in memory and on disk ---------------------------------------------------------
+
+
+def test_sound_knows_its_size():
+    sound = Sound(noise(), RATE)
+    assert (sound.n_samples, sound.n_channels, sound.duration) == (2000, 2, 0.25)
+
+
+def test_sound_yields_all_of_itself_in_blocks(monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK", 300)
+    blocks = list(Sound(noise(), RATE).blocks())
+    assert {len(block) for block in blocks} == {150, 50}
+    np.testing.assert_array_equal(np.concatenate(blocks), noise())
+
+
+def test_spool_returns_the_rows_it_was_given():
+    spool = Spool(2)
+    assert spool[:].shape == (0, 2)
+    spool.append(noise()[:1500])
+    spool.append(noise()[1500:])
+    assert (len(spool), spool.shape) == (2000, (2000, 2))
+    np.testing.assert_array_equal(spool, noise())
+    for rows in (slice(3, 8), slice(-5, None), slice(8, 3), slice(1990, 9999)):
+        np.testing.assert_array_equal(spool[rows], noise()[rows])
+
+
+def test_spool_gives_copies():
+    spool = Spool(1)
+    spool.append(noise(10, 1))
+    spool[0:10][:] = 0
+    np.testing.assert_array_equal(spool[0:10], noise(10, 1))
+
+
+@pytest.mark.parametrize(("limit", "kind"), [(4000, np.ndarray), (3999, Spool)])
+def test_gather_chooses_by_length(monkeypatch, limit, kind):
+    monkeypatch.setattr(audio, "IN_MEMORY", limit)
+    blocks = np.array_split(noise(), 7)
+    samples = gather(blocks, n_samples=2000, n_channels=2)
+    assert isinstance(samples, kind)
+    np.testing.assert_array_equal(samples, noise())
+
+
+@pytest.mark.parametrize("claimed", [2000, 2**40])
+def test_gather_returns_a_short_array_when_fewer_rows_come(claimed):
+    samples = gather([noise(7)], n_samples=claimed, n_channels=2)
+    assert isinstance(samples, np.ndarray)
+    np.testing.assert_array_equal(samples, noise(7))
+
+
+@pytest.mark.parametrize("rate", [4000, 11025, 16000, 44100])
+def test_resample_keeps_length_and_waveform(rate):
+    sound = resample(Sound(sine(), RATE), rate=rate)
+    assert (sound.rate, sound.n_samples) == (rate, rate)
+    expected = 0.5 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate)
+    inner = slice(rate // 10, -rate // 10)  # the filter rings where the sine is cut off
+    np.testing.assert_allclose(sound.samples[inner, 0], expected[inner], atol=1e-5)
+
+
+def test_resample_returns_the_sound_itself_at_its_own_rate():
+    sound = Sound(noise(), RATE)
+    assert resample(sound, rate=RATE) is sound
+
+
+def test_resample_on_disk_gives_the_same_samples(monkeypatch):
+    expected = resample(Sound(noise(), RATE), rate=11025).samples
+    monkeypatch.setattr(audio, "IN_MEMORY", 3000)
+    monkeypatch.setattr(audio, "BLOCK", 700)
+    spool = gather([noise()], n_samples=2000, n_channels=2)
+    samples = resample(Sound(spool, RATE), rate=11025).samples
+    assert isinstance(samples, Spool)
+    np.testing.assert_array_equal(samples, expected)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 10, 10**6])
+def test_resample_refuses_rates_that_are_none(rate):
+    with pytest.raises(AudioError, match="out of range"):
+        resample(Sound(noise(), RATE), rate=rate)
+
+
+# What is written ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_save_comes_back_to_half_a_step(tmp_path, suffix, subtype):
+    path = tmp_path / f"a{suffix}"
+    if (suffix, subtype) == (".flac", "FLOAT"):
+        with pytest.raises(AudioError, match="cannot hold FLOAT"):
+            save(path, Sound(noise(), RATE), subtype=subtype)
+        return
+    assert save(path, Sound(noise(), RATE), subtype=subtype) == path
+    assert soundfile.info(path).subtype == subtype
+    # Dither adds up to a whole step to the half step of rounding.
+    step = {"PCM_16": 1.5 * 2**-15, "PCM_24": 0.5 * 2**-23, "FLOAT": 0}[subtype]
+    np.testing.assert_allclose(load(path).samples, noise(), rtol=0, atol=step)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_save_adds_no_dc(tmp_path, subtype):
+    samples = noise(100_000, 1)
+    save(tmp_path / "a.wav", Sound(samples, RATE), subtype=subtype)
+    error = load(tmp_path / "a.wav").samples.astype(float) - samples
+    step = {"PCM_16": 2**-15, "PCM_24": 2**-23}[subtype]
+    # The mean of 100,000 errors of under .5 step (rms) is within 5 sigma: .01 step.
+    assert abs(error.mean()) < 0.01 * step
+
+
+def test_save_clips_at_full_scale(tmp_path):
+    samples = np.array([[1.5], [1.0], [-1.0], [-1.5], [0.0]], np.float32)
+    save(tmp_path / "a.wav", Sound(samples, RATE))
+    top = 1 - 2**-23
+    expected = [[top], [top], [-1], [-1], [0]]
+    np.testing.assert_array_equal(load(tmp_path / "a.wav").samples, expected)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [(".wav", "PCM_16"), (".wav", "PCM_24"), (".wav", "FLOAT"), (".flac", "PCM_16")],
+)
+def test_save_writes_the_same_bytes_every_time(tmp_path, suffix, subtype):
+    first, second = (
+        save(tmp_path / f"{i}{suffix}", Sound(noise(), RATE), subtype=subtype)
+        for i in range(2)
+    )
+    assert first.read_bytes() == second.read_bytes()
+    # The PEAK chunk of float files would hold the time of day.
+    at = first.read_bytes().find(b"PEAK") + 12
+    assert at == 11 or first.read_bytes()[at : at + 4] == bytes(4)
+
+
+def test_save_makes_the_folder_and_leaves_nothing_else_in_it(tmp_path):
+    path = save(str(tmp_path / "new" / "folder" / "a.wav"), Sound(noise(), RATE))
+    assert names(path.parent) == ["a.wav"]
+
+
+def test_save_turns_to_rf64_beyond_the_limit_of_wav(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "RIFF_LIMIT", 10_000)
+    path = save(tmp_path / "a.wav", Sound(noise(), RATE), subtype="FLOAT")
+    assert soundfile.info(path).format == "RF64"
+    np.testing.assert_array_equal(load(path).samples, noise())
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a", "a.aiff"])
+def test_save_refuses_other_formats(tmp_path, name):
+    with pytest.raises(AudioError, match=r"use \.wav"):
+        save(tmp_path / name, Sound(noise(), RATE))
+    assert not names(tmp_path)
+
+
+def test_save_refuses_what_a_format_cannot_hold(tmp_path):
+    with pytest.raises(AudioError, match=r"a\.flac cannot be written"):
+        save(tmp_path / "a.flac", Sound(noise(100, 9), RATE))
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_save_refuses_nan_and_keeps_the_old_file(tmp_path, value):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"old")
+    samples = noise()
+    samples[-1, 0] = value
+    with pytest.raises(AudioError, match="NaN"):
+        save(path, Sound(samples, RATE))
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.parametrize("spelling", ["same", "dots", "symlink", "hardlink"])
+def test_save_refuses_to_overwrite_an_input(tmp_path, spelling):
+    source = tmp_path / "a.wav"
+    source.write_bytes(wav())
+    path = {
+        "same": source,
+        "dots": tmp_path / "x" / ".." / "a.wav",
+        "symlink": tmp_path / "soft.wav",
+        "hardlink": tmp_path / "hard.wav",
+    }[spelling]
+    (tmp_path / "x").mkdir()
+    if spelling == "symlink":
+        path.symlink_to(source)
+    if spelling == "hardlink":
+        path.hardlink_to(source)
+    with pytest.raises(AudioError, match="another name"):
+        save(path, Sound(noise(), RATE), inputs=["missing.wav", str(source)])
+    assert source.read_bytes() == wav()
+
+
+def test_save_interrupted_keeps_the_old_file(tmp_path, monkeypatch):
+    class Interrupted:
+        shape = (2000, 2)
+
+        def __getitem__(self, rows):
+            if rows.start:
+                raise KeyboardInterrupt
+            return noise()[rows]
+
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+    (tmp_path / "a.wav").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path / "a.wav", Sound(Interrupted(), RATE))
+    assert (tmp_path / "a.wav").read_bytes() == b"old"
+    assert names(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_save_on_a_full_disk_keeps_the_old_file(tmp_path, name):
+    (tmp_path / name).write_bytes(b"old")
+    code = f"""
+import resource, signal, sys
+import numpy as np
+from helpers.audio import AudioError, Sound, save
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+noise = np.random.default_rng(0).uniform(-1, 1, (8000, 1)).astype(np.float32)
+try:
+    save({str(tmp_path / name)!r}, Sound(noise, 8000))
+except AudioError as error:
+    sys.exit(str(error))
+"""
+    root = Path(audio.__file__).parents[1]
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True
+    )
+    assert f"{name} cannot be written" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert names(tmp_path) == [name]
