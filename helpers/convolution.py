@@ -119,18 +119,48 @@ class Pair:
         return np.array([align(one, self.training, model) for one in described])
 
 
-def predict_frames(pair: Pair, regressor: RegressorMixin) -> Sound:
-    training, stft = pair.training, pair.stft
-    rows = np.arange(len(training.runs))
-    fitted = clone(regressor).fit(training.description, rows, runs=training.runs)
-    paths = [fitted.predict(one) for one in pair.aligned]
+    def render(self, regressor: RegressorMixin, *, recipe: str = "frames") -> Sound:
+        """Predict B with a regressor that learns from A, before any finishing."""
+        if recipe == "bins":
+            fitted = fit_bins(
+                self.bins, regressor, n_fft=self.stft.n_fft, seed=self.seed
+            )
+            return convolve_bins(self.b, fitted, stft=self.stft)
+        return convolve_frames(self, regressor)
 
-    def process(padded: np.ndarray, frames: range) -> np.ndarray:
-        channels = []
-        for samples, path in zip(padded.T, paths, strict=True):
-            loudness = np.linalg.norm(stft.transform(samples), axis=1, keepdims=True)
-            borrowed = training.spectrum[path[frames[0] : frames[-1] + 1]]
-            channels.append(stft.inverse(borrowed * loudness))
-        return np.stack(channels, axis=1)
+    def held_out_r2(self, regressor: RegressorMixin, *, recipe: str = "frames") -> float:
+        """Score a regressor on the last fifth of A after learning from the rest.
 
-    return by_blocks(pair.b, process, stft=stft, context=4)
+        1 is a perfect prediction, 0 is no better than the mean.
+        """
+        if recipe == "bins":
+            cut = len(self.bins) * 4 // 5 // self.stft.n_fft * self.stft.n_fft
+            fitted = fit_bins(
+                self.bins[:cut], regressor, n_fft=self.stft.n_fft, seed=self.seed
+            )
+            rest = self.bins[cut:]
+            return float(
+                np.mean(
+                    [
+                        model.score(rest[FEATURES], rest[target])
+                        for model, target in zip(fitted, TARGETS, strict=True)
+                    ]
+                )
+            )
+        cut = len(self.training.runs) * 4 // 5
+        x = self.training.description
+        y = compress(np.abs(self.training.spectrum))[0]
+        if cut < 2:
+            return np.nan
+        fitted = fit_frames(regressor, x[:cut], y[:cut], runs=self.training.runs[:cut])
+        return float(r2_score(y[cut:], fitted.predict(x[cut:])))
+
+
+def _fit(regressor, x, y, runs):
+    regressor = clone(regressor)
+    if has_fit_parameter(regressor, "runs"):
+        return regressor.fit(x, y, runs=runs)
+    if y.ndim == 2 and not regressor.__sklearn_tags__().target_tags.multi_output: 
+        regressor = MultiOutputRegressor(regressor)
+    with quietly():
+        return regressor.fit(x, y)
