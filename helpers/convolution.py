@@ -1,70 +1,34 @@
 """Predictive convolution from sound to sound, and the classic kind to compare."""
 
-from collections.abc import Callable, Iterator
-
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from sklearn.base import RegressorMixin, clone
+from scipy.signal import get_window, oaconvolve
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 
-from helpers.audio import Sound, check, gather, resample
-from helpers.models import make_model
-from helpers.recipes import (
+from helpers.audio import AudioError, Sound, check, gather, resample
+from helpers.bins import (
+    FEATURES,
+    TARGETS,
+    bin_table,
+    convolve_bins,
+    fit_bins,
+)
+from helpers.frames import (
     Training,
     align,
-    bin_table,
+    compress,
     describe,
-    fit_bins,
+    fit_frames,
     frame_training,
-    predict_bins,
 )
-from helpers.spectrum import STFT
-
-BLOCK_FRAMES = 1024  # frames of B in work at a time: 12 s at the default settings
-
-
-def by_blocks(
-    sound: Sound,
-    process: Callable[[np.ndarray, range], np.ndarray],
-    *,
-    stft: STFT,
-    context: int,
-    block_frames: int = BLOCK_FRAMES,
-) -> Sound:
-    """Put a sound through a short-time process, a block of frames at a time.
-
-    Memory stays bounded however long the sound is. Neighbouring blocks share
-    `context` frames on both sides; where a process looks no further than that, the
-    blocks join without a seam.
-
-    Parameters
-    ----------
-    sound : Sound
-    process : callable
-        Takes the padded samples ``(n, n_channels)`` under a range of frames, and that
-        range; returns as many samples.
-    stft : STFT
-        Says where the frames lie.
-    context : int
-        Frames that a block sees beyond its own on either side.
-    block_frames : int
-        Frames a block calls its own.
-    """
-    n_frames, half = stft.n_frames(sound.n_samples), stft.n_fft // 2
-
-    def blocks() -> Iterator[np.ndarray]:
-        for first in range(0, n_frames, block_frames):
-            last = min(first + block_frames, n_frames)
-            frames = range(max(first - context, 0), min(last + context, n_frames))
-            output = process(stft.cut(sound.samples, frames), frames)
-            start = half + (first - frames[0]) * stft.hop_length
-            stop = half + (last - frames[0]) * stft.hop_length
-            end = half + sound.n_samples - frames[0] * stft.hop_length
-            yield output[start : min(stop, end)]
-
-    size = {"n_samples": sound.n_samples, "n_channels": sound.n_channels}
-    return Sound(gather(blocks(), **size), sound.rate)
+from helpers.gesture import articulate, impose_loudness
+from helpers.models import make_model
+from helpers.phase import griffin_lim
+from helpers.spectrum import STFT, by_blocks
 
 
 class Pair:
@@ -110,57 +74,225 @@ class Pair:
         return frame_training(self.a, stft=self.stft, seed=self.seed)
 
     @cached_property
+    def nearest(self) -> RegressorMixin:
+        """The default model, which predicts the row of `training` for each row."""
+        rows = np.arange(len(self.training.runs))
+        return fit_frames(make_model("nearest_path")[0], self.training, rows)
+
+    @cached_property
     def aligned(self) -> np.ndarray:
         """B's descriptions, channel by channel, where A lives."""
-        rows = np.arange(len(self.training.runs))
-        model = make_model("nearest_path")[0]
-        model.fit(self.training.description, rows, runs=self.training.runs)
         described = describe(self.b, stft=self.stft)
-        return np.array([align(one, self.training, model) for one in described])
+        return np.array([align(one, self.training, self.nearest) for one in described])
 
-
-    def render(self, regressor: RegressorMixin, *, recipe: str = "frames") -> Sound:
+    def render(self, model: RegressorMixin, *, recipe: str = "frames") -> Sound:
         """Predict B with a regressor that learns from A, before any finishing."""
         if recipe == "bins":
-            fitted = fit_bins(
-                self.bins, regressor, n_fft=self.stft.n_fft, seed=self.seed
-            )
+            fitted = fit_bins(self.bins, model, n_fft=self.stft.n_fft, seed=self.seed)
             return convolve_bins(self.b, fitted, stft=self.stft)
-        return convolve_frames(self, regressor)
+        predicted = convolve_frames(self, model)
+        return articulate(impose_loudness(predicted, self.b), self.b, stft=self.stft)
 
-    def held_out_r2(self, regressor: RegressorMixin, *, recipe: str = "frames") -> float:
+    def held_out_r2(self, model: RegressorMixin, *, recipe: str = "frames") -> float:
         """Score a regressor on the last fifth of A after learning from the rest.
 
-        1 is a perfect prediction, 0 is no better than the mean.
+        1 is a perfect prediction, 0 no better than the mean; nan where A is too short.
         """
         if recipe == "bins":
-            cut = len(self.bins) * 4 // 5 // self.stft.n_fft * self.stft.n_fft
-            fitted = fit_bins(
-                self.bins[:cut], regressor, n_fft=self.stft.n_fft, seed=self.seed
-            )
+            n_fft = self.stft.n_fft
+            cut = len(self.bins) // n_fft * 4 // 5 * n_fft
             rest = self.bins[cut:]
-            return float(
-                np.mean(
-                    [
-                        model.score(rest[FEATURES], rest[target])
-                        for model, target in zip(fitted, TARGETS, strict=True)
-                    ]
-                )
-            )
+            fitted = fit_bins(self.bins[:cut], model, n_fft=n_fft, seed=self.seed)
+            guess = np.column_stack([one.predict(rest[FEATURES]) for one in fitted])
+            return float(r2_score(rest[TARGETS], guess))
         cut = len(self.training.runs) * 4 // 5
-        x = self.training.description
-        y = compress(np.abs(self.training.spectrum))[0]
-        if cut < 2:
+        y = compress(self.training)[1]
+        if not 2 < cut < len(y) - 1:
             return np.nan
-        fitted = fit_frames(regressor, x[:cut], y[:cut], runs=self.training.runs[:cut])
-        return float(r2_score(y[cut:], fitted.predict(x[cut:])))
+        first = Training(*(part[:cut] for part in self.training))
+        fitted = fit_frames(model, first, y[:cut])
+        return float(r2_score(y[cut:], fitted.predict(self.training.description[cut:])))
 
 
-def _fit(regressor, x, y, runs):
-    regressor = clone(regressor)
-    if has_fit_parameter(regressor, "runs"):
-        return regressor.fit(x, y, runs=runs)
-    if y.ndim == 2 and not regressor.__sklearn_tags__().target_tags.multi_output: 
-        regressor = MultiOutputRegressor(regressor)
-    with quietly():
-        return regressor.fit(x, y)
+def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
+    """Predict every channel of B frame by frame, in the loudness of B's frames.
+
+    A model with a method ``weights`` says which frames of A it mixes: they are mixed
+    as they are. Of any other only magnitudes are known: their phases are reconstructed,
+    starting from those of the frames that the alignment chose.
+    """
+    training, stft = pair.training, pair.stft
+    borrows = hasattr(model, "weights")
+    pca, y = compress(training)
+    if borrows:
+        fitted = fit_frames(model, training, np.arange(len(y)))
+        weights = [fitted.weights(described) for described in pair.aligned]
+    else:
+        fitted = fit_frames(model, training, y)
+        weights = [pair.nearest.weights(described) for described in pair.aligned]
+
+    def process(padded: np.ndarray, frames: range) -> np.ndarray:
+        rows = slice(frames[0], frames[-1] + 1)
+        channels = []
+        for channel, samples in enumerate(padded.T):
+            loudness = np.linalg.norm(stft.transform(samples), axis=1, keepdims=True)
+            spectrum = weights[channel][rows] @ training.spectrum
+            if not borrows:
+                guess = fitted.predict(pair.aligned[channel][rows])
+                roots = pca.inverse_transform(guess).astype(np.float32)
+                spectrum = griffin_lim(np.maximum(roots, 0) ** 2, spectrum, stft=stft)
+            norm = np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
+            channels.append(stft.inverse(spectrum * (loudness / norm)))
+        return np.stack(channels, axis=1)
+
+    return by_blocks(pair.b, process, stft=stft, context=32)
+
+
+def mix(b: Sound, prediction: Sound, *, blend: float | Sequence) -> Sound:
+    """Fade between B (0) and the prediction (1).
+
+    Parameters
+    ----------
+    b, prediction : Sound
+        Of one shape.
+    blend : float or sequence of (seconds, value)
+        A number from 0 to 1, or breakpoints over time with straight lines between.
+        0 gives B sample for sample.
+
+    Raises
+    ------
+    AudioError
+        For values outside 0 to 1.
+    """
+    points = np.array(blend if np.ndim(blend) else [(0, blend)], dtype=float)
+    fits = points.ndim == 2 and points.shape[1] == 2
+    if (
+        not fits
+        or np.diff(points[:, 0]).min(initial=0) < 0
+        or not (points[:, 1].min() >= 0 and points[:, 1].max() <= 1)
+    ):
+        raise AudioError(
+            f"blend={blend} does not work: give a number from 0 (B) to 1 (prediction), "
+            "or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
+        )
+
+    def blocks() -> Iterator[np.ndarray]:
+        start = 0
+        for block in b.blocks():
+            stop = start + len(block)
+            share = np.interp(np.arange(start, stop) / b.rate, *points.T)
+            angle = share[:, None].astype(np.float32) * np.float32(np.pi / 2)
+            wet = prediction.samples[start:stop]
+            yield np.where(
+                angle == 0, block, np.cos(angle) * block + np.sin(angle) * wet
+            )
+            start = stop
+
+    size = {"n_samples": b.n_samples, "n_channels": b.n_channels}
+    return Sound(gather(blocks(), **size), b.rate)
+
+
+def predictive_convolution(
+    a: Sound,
+    b: Sound,
+    *,
+    model: str | RegressorMixin = "nearest_path",
+    blend: float | Sequence = 1.0,
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    seed: int = 42,
+) -> Sound:
+    """Tell B's gesture in A's timbre: learn from A's frames, predict B's.
+
+    Parameters
+    ----------
+    a, b : Sound
+        Of any rates and numbers of channels. The model learns from all of A's channels
+        and predicts each channel of B.
+    model : str or scikit-learn regressor
+        A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
+    blend : float or sequence of (seconds, value)
+        From 0, B itself, to 1, the full prediction.
+    n_fft, hop_length : int
+        As in `helpers.spectrum.STFT`.
+    seed : int, default 42
+        For models that draw random numbers.
+
+    Returns
+    -------
+    Sound
+        As long as B, at B's rate, with B's channels; not yet finished (see
+        `helpers.mastering`).
+
+    Raises
+    ------
+    AudioError
+        For a sound, model or setting that nothing can be made of.
+    """
+    regressor, recipe = make_model(model, seed=seed)
+    pair = Pair(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
+    return mix(b, pair.render(regressor, recipe=recipe), blend=blend)
+
+
+def classic_convolution(
+    a: Sound,
+    b: Sound,
+    *,
+    window: str = "none",
+    brighten: bool = False,
+    ring: bool = False,
+    moving_seconds: float | None = None,
+) -> Sound:
+    """Convolve B with A, the sound that the idea was first compared with.
+
+    The options are those that users of Tom Erbe's SoundHack know. The result has B's
+    length and rate, a peak of 1, and each channel of B meets the channel of A of the
+    same number (the last, where A has fewer).
+
+    Parameters
+    ----------
+    a, b : Sound
+        The impulse and the input.
+    window : str, default "none"
+        Fade of the impulse: "none", or a name that `scipy.signal.get_window` knows.
+    brighten : bool, default False
+        Tilt by +6 dB per octave, against the dullness that convolution adds.
+    ring : bool, default False
+        Multiply the two sounds moment by moment instead: ring modulation.
+    moving_seconds : float, optional
+        Length of a stretch of A that moves through A while B goes by.
+    """
+    check(a, name="Sound A")
+    check(b, name="Sound B")
+    a = resample(a, rate=b.rate)
+    impulse, source = np.asarray(a.samples), np.asarray(b.samples)
+    impulse = impulse[:, np.minimum(np.arange(b.n_channels), a.n_channels - 1)]
+    if window != "none":
+        impulse = impulse * get_window(window, len(impulse))[:, None]
+    if ring:
+        output = source * np.resize(impulse, source.shape)
+    elif moving_seconds:
+        output = _moving(impulse, source, round(moving_seconds * b.rate))
+    else:
+        output = oaconvolve(source, impulse, axes=0)[: len(source)]
+    if brighten:
+        output = np.diff(output, axis=0, prepend=0)
+    peak = np.abs(output).max()
+    return Sound((output / max(peak, 1e-12)).astype(np.float32), b.rate)
+
+
+def _moving(impulse: np.ndarray, source: np.ndarray, length: int) -> np.ndarray:
+    length = int(np.clip(length, 2, len(impulse)))
+    output = np.zeros((len(source) + 2 * length, source.shape[1]))
+    fade = get_window("hann", length)[:, None]
+    hop = max(length // 2, 1)
+    for start in range(-hop, len(source), hop):
+        there = max(start, 0) / len(source) * (len(impulse) - length)
+        piece = np.zeros((length, source.shape[1]))
+        inside = source[max(start, 0) : start + length]
+        piece[max(-start, 0) :][: len(inside)] = inside
+        part = impulse[int(there) : int(there) + length]
+        out = oaconvolve(piece * fade, part, axes=0)
+        at = start + hop
+        output[at : at + len(out)] += out[: len(output) - at]
+    return output[hop : hop + len(source)]

@@ -3,16 +3,13 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import RegressorMixin
-from tqdm.auto import tqdm
 
-from helpers.audio import AudioError, Sound, load, save
+from helpers.audio import AudioError, load, save
 from helpers.convolution import Pair
 from helpers.mastering import finish
 from helpers.models import make_model

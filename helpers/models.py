@@ -6,7 +6,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import non_negative_factorization
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import (
     BayesianRidge,
@@ -14,14 +18,15 @@ from sklearn.linear_model import (
     LassoLarsCV,
     LinearRegression,
     RANSACRegressor,
+    Ridge,
     SGDRegressor,
 )
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from helpers.audio import AudioError
-
 
 ACTIVE_DB = 45  # rows further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
@@ -60,9 +65,7 @@ class FramePath(RegressorMixin, BaseEstimator):
         Columns of levels; the columns after them are loudness and flux.
     """
 
-    def __init__(
-        self, jump_cost=0.0, flux_weight=0.0, loudness_weight=0.0, n_bands=20
-    ):
+    def __init__(self, jump_cost=0.0, flux_weight=0.0, loudness_weight=0.0, n_bands=20):
         self.jump_cost = jump_cost
         self.flux_weight = flux_weight
         self.loudness_weight = loudness_weight
@@ -89,6 +92,12 @@ class FramePath(RegressorMixin, BaseEstimator):
         """Predict one row of targets for each row of X."""
         return self.y_[self.path(X)]
 
+    def weights(self, X):  # noqa: N803
+        """Tell which training row each row borrows, ``(n_rows, n_training_rows)``."""
+        path = self.path(X)
+        ones, starts = np.ones(len(path), np.float32), np.arange(len(path) + 1)
+        return csr_array((ones, path, starts), shape=(len(path), len(self.X_)))
+
     def _split(self, X):  # noqa: N803
         extra = np.zeros((len(X), 2), np.float32)
         given = X[:, self.n_bands : self.n_bands + 2]
@@ -105,15 +114,14 @@ class FramePath(RegressorMixin, BaseEstimator):
         back = np.arange(-1, len(bands) - 1)
         went_on = np.zeros((len(X), len(bands)), bool)
         best = np.zeros(len(X), int)
+        cost = before = None
         for t in range(len(X)):
             # Training rows as they sound once they have the loudness of row t.
             now = np.maximum(bands + loud[t], -RANGE_DB)
             distance = np.sqrt(((now - target[t]) ** 2).mean(axis=1)) / self.spread_
             distance += self.loudness_weight * np.abs(loudness - loud[t])
             distance *= heard[t]
-            if t == 0:
-                cost = distance
-            else:
+            if t > 0:
                 k = best[t] = cost.argmin()
                 rise_on = np.maximum(now - before[back], 0).mean(axis=1)
                 rise_to = np.maximum(now - before[k], 0).mean(axis=1)
@@ -122,18 +130,118 @@ class FramePath(RegressorMixin, BaseEstimator):
                 to = self.flux_weight * np.abs(rise_to - flux[t])
                 to += cost[k] + self.jump_cost
                 went_on[t] = on <= to
-                cost = np.minimum(on, to) + distance
-            before = now
+                distance += np.minimum(on, to)
+            cost, before = distance, now
         path = np.empty(len(X), int)
         path[-1] = cost.argmin()
         for t in range(len(X) - 1, 0, -1):
             path[t - 1] = path[t] - 1 if went_on[t, path[t]] else best[t]
         return path
+
+
+class SparseMixture(RegressorMixin, BaseEstimator):
+    """Each row as a mixture of a few training rows, none of them subtracted.
+
+    "Let it Bee" (Driedger, Prätzlich and Müller, ISMIR 2015) as a regressor: the
+    weights are those of a non-negative factorisation whose other factor, the training
+    rows, is given; of each mixture only the strongest `polyphony` parts stay.
+
+    Parameters
+    ----------
+    n_updates : int, default 30
+        Multiplicative updates; more fit the given rows more closely.
+    polyphony : int, default 10
+        Training rows that sound at once.
+    """
+
+    def __init__(self, n_updates=30, polyphony=10):
+        self.n_updates = n_updates
+        self.polyphony = polyphony
+
+    def fit(self, X, y):  # noqa: N803
+        """Keep the training rows: X in dB, ``(n_rows, n_columns)``, and their y."""
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
+        self.X_, self.y_ = X, y
+        return self
+
+    def predict(self, X):  # noqa: N803
+        """Predict one row of targets for each row of X."""
+        weights = self.weights(X)
+        return (weights @ self.y_) / weights.sum(axis=1).reshape(
+            -1, *[1] * (self.y_.ndim - 1)
+        )
+
+    def weights(self, X):  # noqa: N803
+        """Tell what each row mixes, sparse ``(n_rows, n_training_rows)``."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)  # noqa: N806
+        given, known = (10 ** (z.clip(-120, 120) / 20) for z in (X, self.X_))
+        start = np.full((len(X), len(known)), given.mean() / len(known))
+        with quietly():
+            weights = non_negative_factorization(
+                given,
+                W=start,
+                H=known,
+                n_components=len(known),
+                init="custom",
+                update_H=False,
+                solver="mu",
+                beta_loss="kullback-leibler",
+                max_iter=self.n_updates,
+            )[0]
+        least = -np.sort(-weights, axis=1)[:, : self.polyphony][:, -1:]
+        weights[weights < np.maximum(least, 1e-12)] = 0
+        return csr_array(weights.astype(np.float32))
+
+
 CATALOGUE = {
     "nearest_path": Model(
         lambda seed: FramePath(jump_cost=3, flux_weight=0.3, loudness_weight=0.01),
         "frames",
         "stretches of A itself, chosen and cut to B's gesture",
+    ),
+    "nearest_neighbours": Model(
+        lambda seed: FramePath(loudness_weight=0.01),
+        "frames",
+        "mosaic of single moments of A: sharp, granular, restless",
+    ),
+    "sparse_mixture": Model(
+        lambda seed: SparseMixture(),
+        "frames",
+        "several moments of A at once: dense, choral",
+    ),
+    "ridge": Model(
+        lambda seed: make_pipeline(StandardScaler(), Ridge(10.0)),
+        "frames",
+        "A's average, tilted by B's colour: smooth, breathy",
+    ),
+    "pls": Model(
+        lambda seed: PLSRegression(8),
+        "frames",
+        "like ridge, along the few directions that matter: a little bolder",
+    ),
+    "bayesian_ridge_frames": Model(
+        lambda seed: make_pipeline(StandardScaler(), BayesianRidge()),
+        "frames",
+        "ridge that chooses its own caution, component by component",
+    ),
+    "extra_trees": Model(
+        lambda seed: ExtraTreesRegressor(40, min_samples_leaf=2, random_state=seed),
+        "frames",
+        "averages of look-alike moments: A half remembered",
+    ),
+    "mlp": Model(
+        lambda seed: make_pipeline(
+            StandardScaler(),
+            MLPRegressor(
+                hidden_layer_sizes=(64,),
+                max_iter=100,
+                early_stopping=True,
+                random_state=seed,
+            ),
+        ),
+        "frames",
+        "a small neural network: blurred, with bolder swings than ridge",
     ),
     "linear_regression": Model(
         lambda seed: LinearRegression(),
@@ -221,4 +329,5 @@ def quietly() -> Iterator[None]:
     """Fit without the warnings that the catalogue's low iteration limits call for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "When update_H=False", RuntimeWarning)
         yield

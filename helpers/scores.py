@@ -7,6 +7,7 @@ from scipy.fft import dct
 from scipy.signal import ShortTimeFFT, get_window
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
+
 from helpers.audio import Sound, resample
 from helpers.spectrum import mel_bands
 

@@ -1,5 +1,6 @@
 """The short-time Fourier transform and its inverse: sound into frames, and back."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,9 @@ import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.signal import get_window
 
-from helpers.audio import AudioError
+from helpers.audio import AudioError, Sound, gather
+
+BLOCK_FRAMES = 1024  # in work at a time: 12 s at the default settings
 
 
 @dataclass(frozen=True)
@@ -152,3 +155,46 @@ def mel_bands(frequencies: np.ndarray, n_bands: int, *, low: float = 40, high=16
     rising = (hertz - low_edge) / (centre - low_edge)
     falling = (high_edge - hertz) / (high_edge - centre)
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+
+
+def by_blocks(
+    sound: Sound,
+    process: Callable[[np.ndarray, range], np.ndarray],
+    *,
+    stft: STFT,
+    context: int,
+    block_frames: int = BLOCK_FRAMES,
+) -> Sound:
+    """Put a sound through a short-time process, a block of frames at a time.
+
+    Memory stays bounded however long the sound is. Neighbouring blocks share
+    `context` frames on both sides; where a process looks no further than that, the
+    blocks join without a seam.
+
+    Parameters
+    ----------
+    sound : Sound
+    process : callable
+        Takes the padded samples ``(n, n_channels)`` under a range of frames, and that
+        range; returns as many samples.
+    stft : STFT
+        Says where the frames lie.
+    context : int
+        Frames that a block sees beyond its own on either side.
+    block_frames : int
+        Frames a block calls its own.
+    """
+    n_frames, half = stft.n_frames(sound.n_samples), stft.n_fft // 2
+
+    def blocks() -> Iterator[np.ndarray]:
+        for first in range(0, n_frames, block_frames):
+            last = min(first + block_frames, n_frames)
+            frames = range(max(first - context, 0), min(last + context, n_frames))
+            output = process(stft.cut(sound.samples, frames), frames)
+            start = half + (first - frames[0]) * stft.hop_length
+            stop = half + (last - frames[0]) * stft.hop_length
+            end = half + sound.n_samples - frames[0] * stft.hop_length
+            yield output[start : min(stop, end)]
+
+    size = {"n_samples": sound.n_samples, "n_channels": sound.n_channels}
+    return Sound(gather(blocks(), **size), sound.rate)

@@ -1,129 +1,22 @@
-"""Recipes: how a sound becomes rows for a regressor, and what comes back.
+"""The frame recipe: a coarse description of B goes in, frames of A come out."""
 
-The bin recipe is the original idea, one row per time-frequency bin. The frame recipe
-has one row per frame: a coarse description goes in, a frame of A comes out.
-"""
-
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy.fft import fft, ifft
 from sklearn.base import RegressorMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from helpers.audio import Sound
 from helpers.models import ACTIVE_DB, RANGE_DB, quietly
 from helpers.spectrum import STFT, mel_bands
 
-FEATURES = [
-    "raw",
-    "raw_magnitude",
-    "raw_phase",
-    "sine",
-    "sine_magnitude",
-    "sine_phase",
-]
-TARGETS = ["raw_complex_real", "raw_complex_imag"]
 N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch
 STRETCH = 64  # frames of a long A that stay together
-FULL_SCALE = 32768  # the original read 16-bit integers, and sin() depends on them
-
-
-def bin_table(frames: np.ndarray) -> pd.DataFrame:
-    """Lay windowed frames out as a training table.
-
-    Parameters
-    ----------
-    frames : ndarray of shape (n_frames, n_fft)
-        Windowed samples in [-1, 1].
-
-    Returns
-    -------
-    DataFrame of shape (n_frames * n_fft, 8)
-        Float32. Six features: ``raw``, the windowed sample in 16-bit units that stands
-        at the bin's index; ``raw_magnitude`` and ``raw_phase`` (radians) of the frame's
-        two-sided spectrum at that bin; ``sine``, the sine of ``raw``, with its own
-        ``sine_magnitude`` and ``sine_phase``. Two targets: the real and imaginary part
-        of the spectrum, ``raw_complex_real`` and ``raw_complex_imag``.
-    """
-    raw = frames * np.float32(FULL_SCALE)
-    columns = []
-    for signal in (raw, np.sin(raw)):
-        spectrum = fft(signal, axis=1, workers=-1)
-        columns += [signal, np.abs(spectrum), np.angle(spectrum)]
-        targets = [spectrum.real, spectrum.imag] if signal is raw else targets
-    table = np.empty((raw.size, len(FEATURES + TARGETS)), np.float32, order="F")
-    for i, column in enumerate(columns + targets):
-        table[:, i] = column.ravel()
-    return pd.DataFrame(table, columns=FEATURES + TARGETS, copy=False)
-
-
-def sample_bins(table: pd.DataFrame, *, n_fft: int, n_rows: int, seed: int) -> list:
-    """Choose at least `n_rows` of a bin table, in pairs of mirrored bins.
-
-    The spectrum of a real sound is the same below and above half the rate, but for the
-    sign of its imaginary part. Drawing both bins of a pair keeps that symmetry in the
-    sample exactly, and with it the symmetry of what is learned: with single bins four
-    times as many rows are needed for the same sound.
-    """
-    if n_rows >= len(table):
-        return list(range(len(table)))
-    drawn = np.random.default_rng(seed).integers(len(table), size=-(-n_rows // 2))
-    frame, k = np.divmod(drawn, n_fft)
-    return [*drawn, *(frame * n_fft + (-k) % n_fft)]
-
-
-def fit_bins(
-    table: pd.DataFrame,
-    model: RegressorMixin,
-    *,
-    n_fft: int = 2048,
-    n_rows: int = 100_000,
-    seed: int = 42,
-) -> list[RegressorMixin]:
-    """Fit one copy of `model` to the real and one to the imaginary part.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Sound A, as from `bin_table`.
-    model : scikit-learn regressor
-        Cloned, never changed.
-    n_fft : int
-        Rows to a frame of `table`.
-    n_rows : int, default 100_000
-        Rows to learn from; all of them when there are fewer. Six coefficients need no
-        million rows: with these the spectrum of a least-squares prediction differs by
-        under half a decibel from that after learning from all.
-    seed : int, default 42
-        Chooses the rows.
-
-    Returns
-    -------
-    list of two fitted regressors
-        For the real and the imaginary part.
-    """
-    rows = table.iloc[sample_bins(table, n_fft=n_fft, n_rows=n_rows, seed=seed)]
-    with quietly():
-        return [clone(model).fit(rows[FEATURES], rows[target]) for target in TARGETS]
-
-
-def predict_bins(
-    fitted: list[RegressorMixin], table: pd.DataFrame, *, n_fft: int
-) -> np.ndarray:
-    """Predict the windowed frames of the sound that `table` describes.
-
-    The two predictions are the real and imaginary part of a two-sided spectrum; the
-    real part of its inverse FFT, back in [-1, 1], is a frame.
-
-    Returns
-    -------
-    ndarray of shape (n_frames, n_fft)
-    """
-    real, imag = (model.predict(table[FEATURES]) for model in fitted)
-    spectrum = (real + 1j * imag).astype(np.complex64).reshape(-1, n_fft)
-    return ifft(spectrum, axis=1, workers=-1).real / FULL_SCALE
-
 
 
 def describe(sound: Sound, *, stft: STFT, block_frames: int = 1024) -> np.ndarray:
@@ -197,12 +90,14 @@ def frame_training(
     for run in np.unique(runs):
         rows = np.flatnonzero(runs == run)
         frames = range(number[rows[0]], number[rows[-1]] + 1)
-        spectrum[rows] = stft.transform(stft.cut(a.samples, frames)[:, channel[rows[0]]])
+        spectrum[rows] = stft.transform(
+            stft.cut(a.samples, frames)[:, channel[rows[0]]]
+        )
     spectrum /= np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
     return Training(described[channel, number], spectrum, runs, number)
 
 
-def _principal(x: np.ndarray, y: np.ndarray, n_axes: int = 8):
+def _principal(x: np.ndarray, y: np.ndarray, n_axes: int = 8) -> Callable:
     """Map the principal axes of x onto those of y, signs matched."""
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     axes_x, axes_y = (
@@ -217,7 +112,7 @@ def _principal(x: np.ndarray, y: np.ndarray, n_axes: int = 8):
     return lambda z: ((z - mean_x) @ axes_x.T * (spread_y / spread_x)) @ axes_y + mean_y
 
 
-def _rotation(x: np.ndarray, y: np.ndarray):
+def _rotation(x: np.ndarray, y: np.ndarray) -> Callable:
     """Map x onto its partner rows y by rotation, shift and equal spread."""
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     left, _, right = np.linalg.svd((x - mean_x).T @ (y - mean_y))
@@ -261,3 +156,38 @@ def align(
         partners = np.maximum(chosen + loudness, -RANGE_DB)
         aligned[:, :N_BANDS] = _rotation(bands[heard], partners[heard])(bands)
     return aligned
+
+
+def compress(training: Training, *, n_components: int = 40) -> tuple[PCA, np.ndarray]:
+    """Sum up the magnitudes of A's frames in a few numbers that a model can predict.
+
+    Principal components of the square roots, between power (where the loudest partial
+    is all) and log (where the noise is).
+
+    Returns
+    -------
+    pca : PCA
+        Its inverse gives back square roots of magnitudes.
+    y : ndarray of shape (n_rows, n_components or fewer)
+    """
+    roots = np.sqrt(np.abs(training.spectrum))
+    n_components = min(n_components, *roots.shape)
+    pca = PCA(n_components, svd_solver="randomized", random_state=0)
+    return pca, pca.fit_transform(roots)
+
+
+def fit_frames(
+    model: RegressorMixin, training: Training, y: np.ndarray
+) -> RegressorMixin:
+    """Fit a copy of `model`: descriptions of A's frames in, a row of `y` out.
+
+    A model that takes one target at a time is fitted once for each column of `y`.
+    """
+    model = clone(model)
+    if has_fit_parameter(model, "runs"):
+        return model.fit(training.description, y, runs=training.runs)
+    last = model[-1] if isinstance(model, Pipeline) else model
+    if y.ndim == 2 and not get_tags(last).target_tags.multi_output:
+        model = MultiOutputRegressor(model)
+    with quietly():
+        return model.fit(training.description, y)
