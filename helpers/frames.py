@@ -7,8 +7,6 @@ import numpy as np
 from sklearn.base import RegressorMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.multioutput import MultiOutputRegressor
-from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from helpers.audio import Sound
@@ -186,8 +184,10 @@ def fit_frames(
     model = clone(model)
     if has_fit_parameter(model, "runs"):
         return model.fit(training.description, y, runs=training.runs)
-    last = model[-1] if isinstance(model, Pipeline) else model
-    if y.ndim == 2 and not get_tags(last).target_tags.multi_output:
-        model = MultiOutputRegressor(model)
     with quietly():
-        return model.fit(training.description, y)
+        try:
+            return model.fit(training.description, y)
+        except ValueError:
+            if y.ndim == 1:
+                raise
+            return MultiOutputRegressor(model).fit(training.description, y)

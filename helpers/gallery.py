@@ -3,11 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.base import RegressorMixin
+from tqdm.auto import tqdm
 
 from helpers.audio import AudioError, load, save
 from helpers.convolution import Pair
@@ -89,3 +92,32 @@ def render_one(
     except AudioError as error:
         row |= {"error": str(error)}
     return row
+
+
+def render_all(
+    pairs: Mapping[str, tuple[str | Path, str | Path]],
+    models: Iterable[str] | Mapping[str, RegressorMixin],
+    *,
+    folder: str | Path,
+    analysis: dict | None = None,
+    finishing: dict | None = None,
+    n_jobs: int = 2,
+) -> pd.DataFrame:
+    """Render every pair with every model; write the sounds and ``scoreboard.csv``."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not isinstance(models, Mapping):
+        models = {name: name for name in models}
+    settings = {"analysis": analysis or {}, "finishing": finishing or {}}
+    jobs = [
+        delayed(render_one)(name, files, label, model, folder=folder, **settings)
+        for name, files in pairs.items()
+        for label, model in models.items()
+    ]
+    parallel = Parallel(
+        n_jobs=n_jobs, prefer="threads", return_as="generator_unordered"
+    )
+    rows = list(tqdm(parallel(jobs), total=len(jobs), desc="rendering", unit="sound"))
+    board = pd.DataFrame(rows)
+    board.to_csv(folder / "scoreboard.csv", index=False)
+    return board

@@ -9,9 +9,8 @@ from scipy.ndimage import percentile_filter, uniform_filter
 from scipy.signal import sosfilt
 
 from helpers.audio import AudioError, Sound, gather
-from helpers.spectrum import STFT
+from helpers.spectrum import STFT, by_blocks
 
-BLOCK = 2**20  # values handled at a time
 K_WEIGHTING = [  # ITU-R BS.1770-4, tables 1 and 2, for 48 kHz
     [1.5351248596, -2.6916961894, 1.1983928109, 1, -1.6906592932, 0.7324807742],
     [1, -2, 1, 1, -1.99004745483398, 0.99007225036621],
@@ -25,9 +24,9 @@ def _allow(low: float, high: float, **settings: float) -> None:
 
 
 def _blocks(sound: Sound) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    step, n = max(1, BLOCK // sound.n_channels), sound.n_samples
-    for at in range(0, n, step):
-        yield np.arange(at, min(at + step, n)), sound.samples[at : at + step]
+    at = 0
+    for block in sound.blocks():
+        yield np.arange(at, at := at + len(block)), block
 
 
 def _map(sound: Sound, change: Callable, n_samples: int = 0) -> Sound:
@@ -36,50 +35,43 @@ def _map(sound: Sound, change: Callable, n_samples: int = 0) -> Sound:
 
 
 def _peak(sound: Sound) -> float:
-    return float(max(np.abs(block).max() for _, block in _blocks(sound)))
+    return float(max(np.abs(block).max() for block in sound.blocks()))
 
 
 def _mean(sound: Sound, power: int = 1) -> np.ndarray:
-    sums = (np.sum(block.astype(float) ** power, axis=0) for _, block in _blocks(sound))
+    sums = (np.sum(block.astype(float) ** power, axis=0) for block in sound.blocks())
     return sum(sums) / sound.n_samples
 
 
-def _decibels(power: float) -> float:
-    return float(10 * np.log10(power + 1e-20))
-
-
 def measure(sound: Sound) -> dict[str, float]:
-    """Return peak, true peak, RMS (dBFS), loudness (LUFS) and the worst channel's mean.
+    """Return peak, true peak, RMS (dBFS), loudness (LUFS) and the largest offset.
 
     The true peak is the one between the samples, at four times the rate. Loudness is
-    that of ITU-R BS.1770-4, integrated, all channels of equal weight; a sound under
-    0.4 s counts as one block. Silence is at -200 dB.
+    that of ITU-R BS.1770-4, all channels of equal weight; under 0.4 s without gates.
+    Silence is at -200 dB.
     """
     rates = 4 * sound.rate, 48000
     finer, other = (soxr.ResampleStream(sound.rate, r, sound.n_channels) for r in rates)
-    state, at, true_peak = np.zeros((2, 2, sound.n_channels)), 0, _peak(sound)
+    peak = true_peak = _peak(sound)
+    state, at = np.zeros((2, 2, sound.n_channels)), 0
     steps = np.zeros(sound.n_samples * 10 // sound.rate + 2)  # of 100 ms each
     for rows, block in _blocks(sound):
         last = bool(rows[-1] == sound.n_samples - 1)
-        true_peak = max(
-            true_peak, np.abs(finer.resample_chunk(block, last)).max(initial=0)
-        )
-        heard = other.resample_chunk(block, last)
+        between = np.abs(finer.resample_chunk(block, last)).max(initial=0)
+        true_peak, heard = max(true_peak, between), other.resample_chunk(block, last)
         heard, state = sosfilt(K_WEIGHTING, heard, axis=0, zi=state)
         step = np.arange(at, at := at + len(heard)) // 4800
         steps += np.bincount(step, np.sum(heard**2, axis=1), len(steps))
     power = np.array([steps.sum() / max(1, at)])
     if at >= 19200:
         power = np.convolve(steps[: at // 4800], np.full(4, 1 / 19200), "valid")
-    power = power[power > 10 ** ((0.691 - 70) / 10)]
-    power = power[power > 0.1 * power.sum() / max(1, len(power))]
-    return {
-        "peak_db": _decibels(_peak(sound) ** 2),
-        "true_peak_db": _decibels(true_peak**2),
-        "rms_db": _decibels(_mean(sound, 2).mean()),
-        "loudness_lufs": _decibels(power.sum() / max(1, len(power))) - 0.691,
-        "dc": float(max(_mean(sound), key=abs)),
-    }
+        power = power[power > 10**-6.9309]  # -70 LUFS
+        power = power[power > 0.1 * power.sum() / max(1, len(power))]
+    loudness = 10**-0.0691 * power.sum() / max(1, len(power))
+    powers = peak**2, true_peak**2, _mean(sound, 2).mean(), loudness
+    levels = (10 * np.log10(np.array(powers) + 1e-20)).tolist()
+    names = "peak_db", "true_peak_db", "rms_db", "loudness_lufs", "dc"
+    return dict(zip(names, [*levels, float(max(_mean(sound), key=abs))], strict=True))
 
 
 def remove_dc(sound: Sound) -> Sound:
@@ -92,12 +84,10 @@ def trim_silence(sound: Sound, *, threshold_db: float = -60) -> Sound:
     """Cut off both ends where they are `threshold_db` under the peak, but for 10 ms."""
     _allow(-120, -1, threshold_db=threshold_db)
     limit, keep = _peak(sound) * 10 ** (threshold_db / 20), round(0.01 * sound.rate)
-    loud = (rows[np.abs(block).max(axis=1) >= limit] for rows, block in _blocks(sound))
-    heard = [row for rows in loud for row in (*rows[:1], *rows[-1:])]
-    start, stop = max(0, heard[0] - keep), min(sound.n_samples, heard[-1] + keep + 1)
-    return _map(
-        sound, lambda i, b: b[(start <= i) & (i < stop)], n_samples=stop - start
-    )
+    loud = np.concatenate([np.abs(b).max(axis=1) >= limit for b in sound.blocks()])
+    start = max(0, loud.argmax() - keep)
+    stop = len(loud) - max(0, loud[::-1].argmax() - keep)
+    return _map(sound, lambda i, b: b[(start <= i) & (i < stop)], stop - start)
 
 
 def _noise(stft: STFT, samples: np.ndarray, channel: int) -> tuple[np.ndarray, float]:
@@ -107,47 +97,43 @@ def _noise(stft: STFT, samples: np.ndarray, channel: int) -> tuple[np.ndarray, f
     cuts = [stft.cut(samples, range(i, i + 1))[:, channel] for i in some]
     power = np.abs(np.concatenate([stft.transform(cut) for cut in cuts])) ** 2 + 1e-30
     power = power[np.argsort(power.sum(axis=1), kind="stable")]
-    energy = power.sum(axis=1, dtype=float)
-    silent = np.count_nonzero(energy < 1e-10 * energy[-1])
-    quiet = slice(silent, silent + max(1, (len(energy) - silent) // 10))
+    power = power[power.sum(axis=1) >= 1e-10 * power[-1].sum()]  # not silent
+    quiet = power[: max(1, len(power) // 10)]
     # The mean log passes over what is left of notes (for noise it is 0.577 under the
     # log of the mean), the lower quartile of 31 bins, levelled, over their partials.
-    noise = np.exp(np.log(power[quiet]).mean(axis=0) + np.euler_gamma)
+    noise = np.exp(np.log(quiet).mean(axis=0) + np.euler_gamma)
     bins = np.arange(1, len(noise) + 1)
     noise = np.minimum(noise, percentile_filter(noise * bins, 25, 31) / bins)
-    under_db = _decibels(energy[silent:].mean() / energy[quiet].mean())
-    return noise.astype(np.float32), under_db
+    return noise.astype(np.float32), 10 * np.log10(power.mean() / quiet.mean())
 
 
 def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
-    """Turn steady noise, as in the quietest tenth, down by up to `strength_db` (0 to 60).
+    """Turn steady noise down by up to `strength_db` (0 to 60).
 
-    Where the mean power of 5 frames and 3 bins is near that of the noise, a bin is
-    turned down: subtraction with a floor (Boll 1979; Berouti et al. 1979); the mean keeps
-    "musical noise" away. Without moments 8 dB under the average, and under half a
-    second, noise cannot be told from sound, and nothing is changed.
+    The noise is what the quietest tenth holds. Where the mean power of 5 frames and 3
+    bins is near it, a bin is turned down: subtraction with a floor (Boll 1979, Berouti
+    et al. 1979); the mean keeps "musical noise" away. Without moments 8 dB under the
+    average, or in half a second, noise is not told from sound, and nothing is changed.
     """
     _allow(0, 60, strength_db=strength_db)
     n_fft = max(64, 2 ** round(np.log2(sound.rate * 0.046)))  # 2048 at 44.1 kHz
     stft = STFT(sound.rate, n_fft=n_fft, hop_length=n_fft // 4)
-    hop, n_frames = stft.hop_length, stft.n_frames(sound.n_samples)
-    if n_frames < 50:
+    if stft.n_frames(sound.n_samples) < 50:
         return sound
     profiles = [_noise(stft, sound.samples, c) for c in range(sound.n_channels)]
 
-    def change(rows: np.ndarray, block: np.ndarray) -> np.ndarray:
-        # Four frames more at each end: two for the mean, two for the overlap.
-        first, stop = max(0, rows[0] // hop - 4), min(n_frames, rows[-1] // hop + 6)
-        cut, out = stft.cut(sound.samples, range(first, stop)).T, []
-        for channel, (noise, under_db) in zip(cut, profiles, strict=True):
-            spectrum = stft.transform(channel)
+    def process(padded: np.ndarray, _: range) -> np.ndarray:
+        output = np.empty_like(padded)
+        for c, (noise, under_db) in enumerate(profiles):
+            spectrum = stft.transform(padded[:, c])
             power = uniform_filter(np.abs(spectrum) ** 2, (5, 3), mode="nearest")
             gain = 1 - 2 * noise / np.maximum(power, noise)
             floor = 10 ** (-np.clip(2 * (under_db - 8), 0, strength_db) / 20)
-            out.append(stft.inverse(spectrum * np.maximum(gain, np.float32(floor))))
-        return np.stack(out, axis=1)[rows - first * hop + n_fft // 2]
+            output[:, c] = stft.inverse(spectrum * np.maximum(gain, np.float32(floor)))
+        return output
 
-    return _map(sound, change)
+    # Of 4 frames at either side, 2 are for the mean and 2 for the overlap.
+    return by_blocks(sound, process, stft=stft, context=4)
 
 
 def fade(sound: Sound, *, seconds: float = 0.005) -> Sound:
@@ -162,22 +148,19 @@ def fade(sound: Sound, *, seconds: float = 0.005) -> Sound:
 def set_level(
     sound: Sound, *, peak_db: float = -1.0, loudness_lufs: float | None = None
 ) -> Sound:
-    """Bring the peak to `peak_db` (-60 to 0 dBFS), or the loudness to `loudness_lufs`.
+    """Bring the peak to `peak_db` (dBFS), or the loudness to `loudness_lufs`.
 
-    One gain for the whole sound, no limiter: towards a loudness (-70 to 0) it goes only
-    as far as the true peak stays within `peak_db`. Under -120 dBFS nothing is changed.
+    Both go from -70 to 0. One gain for the whole sound, no limiter: towards a loudness
+    it goes as far as the true peak allows. Under -120 dBFS nothing is changed.
     """
-    _allow(-60, 0, peak_db=peak_db)
-    _allow(-70, 0, loudness_lufs=loudness_lufs or 0.0)
+    _allow(-70, 0, peak_db=peak_db, loudness_lufs=loudness_lufs or 0.0)
     if (peak := _peak(sound)) < 1e-6:
         return sound
     sound = _map(sound, lambda _, b: b * np.float64(10 ** (peak_db / 20) / peak))
     if loudness_lufs is None:
         return sound
-    facts = measure(sound)
-    gain_db = min(
-        loudness_lufs - facts["loudness_lufs"], peak_db - facts["true_peak_db"]
-    )
+    now = measure(sound)
+    gain_db = min(loudness_lufs - now["loudness_lufs"], peak_db - now["true_peak_db"])
     return _map(sound, lambda _, b: b * np.float64(10 ** (gain_db / 20)))
 
 
@@ -191,8 +174,8 @@ def stages(
     loudness_lufs: float | None = None,
 ) -> Iterator[tuple[str, Sound]]:
     """Yield the name and the result of each stage of `finish`, in their order."""
-    _allow(-60, 0, peak_db=peak_db)  # before the work, not after it
-    _allow(-70, 0, loudness_lufs=loudness_lufs or 0.0)
+    # Before the work, not after it.
+    _allow(-70, 0, peak_db=peak_db, loudness_lufs=loudness_lufs or 0.0)
     yield "offset removed", (sound := remove_dc(sound))
     if trim:
         yield "silence trimmed", (sound := trim_silence(sound))
