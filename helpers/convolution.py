@@ -1,6 +1,6 @@
 """Predictive convolution from sound to sound, and the classic kind to compare."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.signal import get_window, oaconvolve
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from helpers.audio import AudioError, Sound, check, gather, resample
+from helpers.audio import AudioError, Sound, check, resample
 from helpers.bins import (
     FEATURES,
     TARGETS,
@@ -148,8 +148,11 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
     return by_blocks(pair.b, process, stft=stft, context=32)
 
 
-def mix(b: Sound, prediction: Sound, *, blend: float | Sequence) -> Sound:
-    """Fade between B (0) and the prediction (1).
+def mix(b: Sound, prediction: Sound, *, blend: float | Sequence, stft: STFT) -> Sound:
+    """Make one sound between B (0) and the prediction (1).
+
+    The magnitudes meet at their weighted geometric mean, which moves evenly from one
+    timbre to the other; a cross-fade of the samples would be two sounds at once.
 
     Parameters
     ----------
@@ -157,39 +160,47 @@ def mix(b: Sound, prediction: Sound, *, blend: float | Sequence) -> Sound:
         Of one shape.
     blend : float or sequence of (seconds, value)
         A number from 0 to 1, or breakpoints over time with straight lines between.
-        0 gives B sample for sample.
+        Where it is 0 the result is B, sample for sample.
+    stft : STFT
 
     Raises
     ------
     AudioError
-        For values outside 0 to 1.
+        For values outside 0 to 1, or breakpoints out of order.
     """
     points = np.array(blend if np.ndim(blend) else [(0, blend)], dtype=float)
     fits = points.ndim == 2 and points.shape[1] == 2
-    if (
-        not fits
-        or np.diff(points[:, 0]).min(initial=0) < 0
-        or not (points[:, 1].min() >= 0 and points[:, 1].max() <= 1)
+    if not (
+        fits
+        and np.diff(points[:, 0]).min(initial=0) >= 0
+        and 0 <= points[:, 1].min() <= points[:, 1].max() <= 1
     ):
         raise AudioError(
             f"blend={blend} does not work: give a number from 0 (B) to 1 (prediction), "
             "or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
         )
+    if points[:, 1].min() == 1:
+        return prediction
 
-    def blocks() -> Iterator[np.ndarray]:
-        start = 0
-        for block in b.blocks():
-            stop = start + len(block)
-            share = np.interp(np.arange(start, stop) / b.rate, *points.T)
-            angle = share[:, None].astype(np.float32) * np.float32(np.pi / 2)
-            wet = prediction.samples[start:stop]
-            yield np.where(
-                angle == 0, block, np.cos(angle) * block + np.sin(angle) * wet
-            )
-            start = stop
+    def process(padded: np.ndarray, frames: range) -> np.ndarray:
+        seconds = np.array(frames) * stft.hop_length / stft.rate
+        share = np.interp(seconds, *points.T)[:, None].astype(np.float32)
+        padded_prediction = stft.cut(prediction.samples, frames)
+        samples = np.arange(len(padded)) - stft.n_fft // 2
+        now = samples / stft.rate + seconds[0]
+        dry = np.interp(now, *points.T) == 0
+        channels = []
+        for one, other in zip(padded.T, padded_prediction.T, strict=True):
+            first, last = stft.transform(one), stft.transform(other)
+            both = (1 - share) * first + share * last
+            size = (np.abs(first) + 1e-7) ** (1 - share) * (
+                np.abs(last) + 1e-7
+            ) ** share
+            mixed = stft.inverse(both * (size / (np.abs(both) + 1e-12)))
+            channels.append(np.where(dry, one, mixed))
+        return np.stack(channels, axis=1)
 
-    size = {"n_samples": b.n_samples, "n_channels": b.n_channels}
-    return Sound(gather(blocks(), **size), b.rate)
+    return by_blocks(b, process, stft=stft, context=4)
 
 
 def predictive_convolution(
@@ -231,7 +242,8 @@ def predictive_convolution(
     """
     regressor, recipe = make_model(model, seed=seed)
     pair = Pair(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
-    return mix(b, pair.render(regressor, recipe=recipe), blend=blend)
+    prediction = pair.render(regressor, recipe=recipe)
+    return mix(b, prediction, blend=blend, stft=pair.stft)
 
 
 def classic_convolution(

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.signal import lfilter
 from scipy.signal.windows import hann
 
@@ -53,16 +53,17 @@ def apply_gain(sound: Sound, gains_db: np.ndarray, *, hop_length: int) -> Sound:
 def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
     """Give a sound B's loudness from moment to moment, channel by channel.
 
-    What lies further than `range_db` under the sound's loudest moment is taken for
-    silence and not lifted.
+    The difference of the two loudness curves is smoothed over some 10 ms: a gain that
+    ripples puts sidebands where A has silence. What lies further than `range_db` under
+    B's loudest moment is taken for silence and not lifted.
     """
-    gains = []
+    gains_db = []
     for channel in range(sound.n_channels):
         own, wanted = (loudness_db(s, channel) for s in (sound, b))
-        own = np.maximum(own, own.max() - range_db)
-        wanted = np.maximum(wanted, wanted.max() - 110)
-        gains.append(gaussian_filter1d(wanted - own, 1))
-    return apply_gain(sound, np.array(gains), hop_length=HOP)
+        top = wanted.max()
+        gain_db = np.maximum(wanted, top - 110) - np.maximum(own, top - range_db)
+        gains_db.append(gaussian_filter1d(gain_db, 1.5))
+    return apply_gain(sound, np.array(gains_db), hop_length=HOP)
 
 
 def bands_db(sound: Sound, *, stft: STFT) -> np.ndarray:
@@ -92,23 +93,26 @@ def articulate(
     b: Sound,
     *,
     stft: STFT,
-    rounds: int = 3,
-    weight: float = 0.5,
+    n_rounds: int = 4,
+    step: float = 0.5,
     leak: float = 0.7,
     limit_db: float = 8,
 ) -> Sound:
     """Lean into B's onsets and duck those that only A has.
 
-    Wherever B's spectral flux exceeds that of the sound a gain rises, and falls back
-    at once (it keeps `leak` of itself from frame to frame); where the sound moves and B
-    does not, it dips. Each of `rounds` measures what the last one left to do.
+    Where B's spectral flux exceeds the sound's own, a gain rises and falls back at once
+    (it keeps `leak` of itself from frame to frame); where the sound moves and B does
+    not, it dips; by `limit_db` at most. B's flux counts in proportion to the sound's,
+    over six seconds. Each round adds `step` of what the last one left to do.
     """
     bands, wanted = bands_db(sound, stft=stft), spectral_flux(bands_db(b, stft=stft))
+    span = round(6 * stft.rate / stft.hop_length)
     flux = spectral_flux(bands)
-    wanted *= (flux.std(axis=1) / (wanted.std(axis=1) + 1e-9))[:, None]
+    size, size_b = (uniform_filter1d(x**2, span, axis=1) for x in (flux, wanted))
+    wanted *= np.sqrt(size / (size_b + 1e-3))
     gains_db = np.zeros_like(flux)
-    for _ in range(rounds):
+    for _ in range(n_rounds):
         flux = spectral_flux(bands + gains_db[..., None])
-        gains_db += lfilter([weight], [1, -leak], wanted - flux, axis=1)
+        gains_db += lfilter([step], [1, -leak], wanted - flux, axis=1)
         gains_db = np.clip(gains_db, -limit_db, limit_db)
     return apply_gain(sound, gains_db, hop_length=stft.hop_length)

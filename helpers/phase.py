@@ -10,7 +10,7 @@ def griffin_lim(
     start: np.ndarray,
     *,
     stft: STFT,
-    n_rounds: int = 8,
+    n_rounds: int = 4,
     momentum: float = 0.99,
 ) -> np.ndarray:
     """Find phases with which overlapping frames agree about the sound.
@@ -27,9 +27,9 @@ def griffin_lim(
         Complex; its phases are the first guess.
     stft : STFT
         Says how frames overlap.
-    n_rounds : int, default 8
+    n_rounds : int, default 4
         Each costs an inverse and a forward transform. From a good first guess more
-        than eight change little.
+        than four change little.
     momentum : float, default 0.99
         How far to overshoot; 0 is the method of Griffin and Lim (1984).
 
