@@ -148,6 +148,21 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
     return by_blocks(pair.b, process, stft=stft, context=32)
 
 
+def _breakpoints(blend: float | Sequence) -> np.ndarray:
+    try:
+        points = np.array(blend if np.ndim(blend) else [(0, blend)], dtype=float)
+        seconds, values = points.T
+        fits = np.all(np.diff(seconds) >= 0) and np.all((values >= 0) & (values <= 1))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits or not points.size:
+        raise AudioError(
+            f"blend={blend} does not work: give a number from 0 (B) to 1 (prediction), "
+            "or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
+        )
+    return points
+
+
 def mix(b: Sound, prediction: Sound, *, blend: float | Sequence, stft: STFT) -> Sound:
     """Make one sound between B (0) and the prediction (1).
 
@@ -168,17 +183,7 @@ def mix(b: Sound, prediction: Sound, *, blend: float | Sequence, stft: STFT) -> 
     AudioError
         For values outside 0 to 1, or breakpoints out of order.
     """
-    points = np.array(blend if np.ndim(blend) else [(0, blend)], dtype=float)
-    fits = points.ndim == 2 and points.shape[1] == 2
-    if not (
-        fits
-        and np.diff(points[:, 0]).min(initial=0) >= 0
-        and 0 <= points[:, 1].min() <= points[:, 1].max() <= 1
-    ):
-        raise AudioError(
-            f"blend={blend} does not work: give a number from 0 (B) to 1 (prediction), "
-            "or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
-        )
+    points = _breakpoints(blend)
     if points[:, 1].min() == 1:
         return prediction
 
@@ -241,6 +246,7 @@ def predictive_convolution(
         For a sound, model or setting that nothing can be made of.
     """
     regressor, recipe = make_model(model, seed=seed)
+    _breakpoints(blend)  # before the work, not after it
     pair = Pair(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
     prediction = pair.render(regressor, recipe=recipe)
     return mix(b, prediction, blend=blend, stft=pair.stft)

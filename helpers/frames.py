@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils.validation import has_fit_parameter
 
-from helpers.audio import Sound
+from helpers.audio import AudioError, Sound
 from helpers.models import ACTIVE_DB, RANGE_DB, quietly
 from helpers.spectrum import STFT, mel_bands
 
@@ -95,21 +95,6 @@ def frame_training(
     return Training(described[channel, number], spectrum, runs, number)
 
 
-def _principal(x: np.ndarray, y: np.ndarray, n_axes: int = 8) -> Callable:
-    """Map the principal axes of x onto those of y, signs matched."""
-    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    axes_x, axes_y = (
-        np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[2][:n_axes]
-        for z in (x, y)
-    )
-    axes_y = axes_y * np.sign((axes_x * axes_y).sum(axis=1))[:, None]
-    spread_x, spread_y = (
-        ((z - z.mean(axis=0)) @ axes.T).std(axis=0) + 1e-9
-        for z, axes in ((x, axes_x), (y, axes_y))
-    )
-    return lambda z: ((z - mean_x) @ axes_x.T * (spread_y / spread_x)) @ axes_y + mean_y
-
-
 def _rotation(x: np.ndarray, y: np.ndarray) -> Callable:
     """Map x onto its partner rows y by rotation, shift and equal spread."""
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
@@ -119,16 +104,20 @@ def _rotation(x: np.ndarray, y: np.ndarray) -> Callable:
 
 
 def align(
-    b: np.ndarray, training: Training, model: RegressorMixin, *, rounds: int = 3
+    b: np.ndarray,
+    training: Training,
+    model: RegressorMixin,
+    *,
+    n_rounds: int = 2,
+    n_study: int = 768,
 ) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is heard.
 
     B's bands are rotated as a whole onto A's: how much its moments differ from each
-    other stays as it was. A first guess maps principal axes onto each other (subspace
-    alignment, Fernando et al. 2013); then `model` chooses a frame of A for each of B
-    and the rotation that fits these pairs best is taken (orthogonal Procrustes,
-    Schönemann 1966), in turns, as in the iterative closest point method (Besl and
-    McKay 1992).
+    other stays as it was. The first guess only replaces B's mean colour by A's; then
+    `model` chooses a frame of A for each frame of B, and the rotation that fits these
+    pairs best is taken (orthogonal Procrustes, Schönemann 1966), in turns, as in the
+    iterative closest point method (Besl and McKay 1992).
 
     Parameters
     ----------
@@ -137,22 +126,34 @@ def align(
     training : Training
         Of A.
     model : regressor
-        Predicts the row of `training` for each row given.
+        Fitted; predicts the row of `training` for each row given.
+    n_rounds : int, default 2
+        Rotations; a third changes little.
+    n_study : int, default 768
+        Frames of B to learn the rotation from, in stretches spread over B.
 
     Returns
     -------
     ndarray of shape (n_rows, N_BANDS + 2)
         Bands at B's loudness, B's loudness and B's flux.
     """
+    study = np.arange(len(b))
+    if len(b) > n_study:
+        starts = np.linspace(0, len(b) - STRETCH, n_study // STRETCH).astype(int)
+        study = (starts[:, None] + np.arange(STRETCH)).ravel()
     heard = b[:, N_BANDS] > -ACTIVE_DB
-    bands, loudness = audible(b), b[:, N_BANDS, None]
-    aligned = b.copy()
-    guess = _principal(b[heard, :N_BANDS], training.description[:, :N_BANDS])
-    aligned[:, :N_BANDS] = np.maximum(guess(b[:, :N_BANDS]) + loudness, -RANGE_DB)
-    for _ in range(rounds - 1):
-        chosen = training.description[model.predict(aligned), :N_BANDS]
-        partners = np.maximum(chosen + loudness, -RANGE_DB)
-        aligned[:, :N_BANDS] = _rotation(bands[heard], partners[heard])(bands)
+    pairs = study[heard[study]] if heard[study].any() else study
+    colour = training.description[:, :N_BANDS].mean(axis=0)
+    guess = b.copy()
+    guess[:, :N_BANDS] += colour - b[heard, :N_BANDS].mean(axis=0)
+    aligned, bands, loudness = b.copy(), audible(b), b[:, N_BANDS, None]
+    aligned[:, :N_BANDS] = audible(guess)
+    for _ in range(n_rounds):
+        chosen = np.zeros(len(b), int)
+        chosen[study] = model.predict(aligned[study])
+        partners = training.description[chosen[pairs], :N_BANDS] + loudness[pairs]
+        turn = _rotation(bands[pairs], np.maximum(partners, -RANGE_DB))
+        aligned[:, :N_BANDS] = turn(bands)
     return aligned
 
 
@@ -179,15 +180,22 @@ def fit_frames(
 ) -> RegressorMixin:
     """Fit a copy of `model`: descriptions of A's frames in, a row of `y` out.
 
-    A model that takes one target at a time is fitted once for each column of `y`.
+    A model that takes one target at a time is fitted once for each column of `y`;
+    `AudioError` for one that cannot learn from these frames, such as too few.
     """
     model = clone(model)
     if has_fit_parameter(model, "runs"):
         return model.fit(training.description, y, runs=training.runs)
     with quietly():
         try:
-            return model.fit(training.description, y)
-        except ValueError:
-            if y.ndim == 1:
-                raise
-            return MultiOutputRegressor(model).fit(training.description, y)
+            try:
+                return model.fit(training.description, y)
+            except ValueError:
+                if y.ndim == 1:
+                    raise
+                return MultiOutputRegressor(model).fit(training.description, y)
+        except ValueError as error:
+            raise AudioError(
+                f"{type(model).__name__} cannot learn from the {len(y)} audible frames "
+                f"of sound A ({error}): choose a longer A or another model."
+            ) from error

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
+from sklearn.base import (
+    BaseEstimator,
+    MultiOutputMixin,
+    RegressorMixin,
+    clone,
+    is_regressor,
+)
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import non_negative_factorization
 from sklearn.ensemble import ExtraTreesRegressor
@@ -40,7 +46,7 @@ class Model(NamedTuple):
     sound: str
 
 
-class FramePath(RegressorMixin, BaseEstimator):
+class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Nearest neighbours that may go on: the cheapest path through the training rows.
 
     Row after row it predicts the target of a training row that is near, but going on
@@ -50,7 +56,7 @@ class FramePath(RegressorMixin, BaseEstimator):
     is predicted on its own, by its nearest neighbour.
 
     A row is ``n_bands`` levels in dB at unit loudness, then optionally the loudness and
-    the spectral flux in dB, as from `helpers.recipes.describe`.
+    the spectral flux in dB, as from `helpers.frames.describe`.
 
     Parameters
     ----------
@@ -58,7 +64,8 @@ class FramePath(RegressorMixin, BaseEstimator):
         Price of not going on, in mean distances of one row. More makes longer runs of
         the training sound, less follows the given rows more closely.
     flux_weight : float, default 0
-        Price, per dB, of moving more or less than the flux column asks for.
+        Price, per standard deviation of the flux column, of moving more or less than
+        it asks for.
     loudness_weight : float, default 0
         Price, per dB, of a training row that is louder or quieter than is asked for.
     n_bands : int, default 20
@@ -84,13 +91,13 @@ class FramePath(RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
         self.X_, self.y_ = X.astype(np.float32), y
         runs = np.zeros(len(X)) if runs is None else np.asarray(runs)
-        self.has_before_ = np.r_[False, np.diff(runs) == 0]
-        self.spread_ = max(X[:, : self.n_bands].std(axis=0).mean(), 1e-9)
+        self.starts_ = np.r_[True, np.diff(runs) != 0]
         return self
 
     def predict(self, X):  # noqa: N803
         """Predict one row of targets for each row of X."""
-        return self.y_[self.path(X)]
+        path = self.path(X)
+        return self.y_[path]
 
     def weights(self, X):  # noqa: N803
         """Tell which training row each row borrows, ``(n_rows, n_training_rows)``."""
@@ -99,47 +106,52 @@ class FramePath(RegressorMixin, BaseEstimator):
         return csr_array((ones, path, starts), shape=(len(path), len(self.X_)))
 
     def _split(self, X):  # noqa: N803
-        extra = np.zeros((len(X), 2), np.float32)
-        given = X[:, self.n_bands : self.n_bands + 2]
-        extra[:, : given.shape[1]] = given
-        return X[:, : self.n_bands], *extra.T
+        columns = np.zeros((self.n_bands + 2, len(X)), np.float32)
+        columns[: X.shape[1]] = X.T[: self.n_bands + 2]
+        return columns[: self.n_bands], columns[-2], columns[-1]
 
     def path(self, X):  # noqa: N803
         """Find the training row that each row of X is given, int ``(n_rows,)``."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False).astype(np.float32)  # noqa: N806
+        X = validate_data(self, X, reset=False)  # noqa: N806
         bands, loudness, _ = self._split(self.X_)
         target, loud, flux = self._split(X)
-        heard = np.where(loud > -ACTIVE_DB, 1, 0.1)
-        back = np.arange(-1, len(bands) - 1)
-        went_on = np.zeros((len(X), len(bands)), bool)
+        heard = loud > -ACTIVE_DB
+        matters = np.where(heard, 1, 0.1).astype(np.float32)
+        spread = (bands.var(axis=1).mean() * target.var(axis=1).mean()) ** 0.25 + 1e-9
+        flux_weight = np.float32(self.flux_weight / (flux[heard].std() + 1e-9))
+        mean = np.full(self.n_bands, 1 / self.n_bands, np.float32)
+        went_on = np.zeros((len(X), -(-len(loudness) // 8)), np.uint8)
         best = np.zeros(len(X), int)
+        on = np.full(len(loudness), np.inf, np.float32)
         cost = before = None
         for t in range(len(X)):
             # Training rows as they sound once they have the loudness of row t.
             now = np.maximum(bands + loud[t], -RANGE_DB)
-            distance = np.sqrt(((now - target[t]) ** 2).mean(axis=1)) / self.spread_
+            distance = np.sqrt(mean @ np.square(now - target[:, t, None])) / spread
             distance += self.loudness_weight * np.abs(loudness - loud[t])
-            distance *= heard[t]
+            distance *= matters[t]
             if t > 0:
                 k = best[t] = cost.argmin()
-                rise_on = np.maximum(now - before[back], 0).mean(axis=1)
-                rise_to = np.maximum(now - before[k], 0).mean(axis=1)
-                on = cost[back] + self.flux_weight * np.abs(rise_on - flux[t])
-                on[~self.has_before_] = np.inf
-                to = self.flux_weight * np.abs(rise_to - flux[t])
-                to += cost[k] + self.jump_cost
-                went_on[t] = on <= to
+                rise_on = mean @ np.maximum(now[:, 1:] - before[:, :-1], 0)
+                rise_to = mean @ np.maximum(now - before[:, k, None], 0)
+                on[1:] = cost[:-1] + flux_weight * np.abs(rise_on - flux[t])
+                on[self.starts_] = np.inf
+                to = cost[k] + flux_weight * np.abs(rise_to - flux[t])
+                to += self.jump_cost * matters[t]
+                went_on[t] = np.packbits(on <= to)
                 distance += np.minimum(on, to)
             cost, before = distance, now
         path = np.empty(len(X), int)
         path[-1] = cost.argmin()
         for t in range(len(X) - 1, 0, -1):
-            path[t - 1] = path[t] - 1 if went_on[t, path[t]] else best[t]
+            row = path[t]
+            continued = went_on[t, row // 8] >> (7 - row % 8) & 1
+            path[t - 1] = row - 1 if continued else best[t]
         return path
 
 
-class SparseMixture(RegressorMixin, BaseEstimator):
+class SparseMixture(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Each row as a mixture of a few training rows, none of them subtracted.
 
     "Let it Bee" (Driedger, Prätzlich and Müller, ISMIR 2015) as a regressor: the
@@ -174,7 +186,7 @@ class SparseMixture(RegressorMixin, BaseEstimator):
     def weights(self, X):  # noqa: N803
         """Tell what each row mixes, sparse ``(n_rows, n_training_rows)``."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)  # noqa: N806
+        X = validate_data(self, X, reset=False, dtype=self.X_.dtype)  # noqa: N806
         given, known = (10 ** (z.clip(-120, 120) / 20) for z in (X, self.X_))
         start = np.full((len(X), len(known)), given.mean() / len(known))
         with quietly():
@@ -196,7 +208,7 @@ class SparseMixture(RegressorMixin, BaseEstimator):
 
 CATALOGUE = {
     "nearest_path": Model(
-        lambda seed: FramePath(jump_cost=3, flux_weight=0.3, loudness_weight=0.01),
+        lambda seed: FramePath(jump_cost=4, flux_weight=0.5, loudness_weight=0.01),
         "frames",
         "stretches of A itself, chosen and cut to B's gesture",
     ),

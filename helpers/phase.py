@@ -47,5 +47,7 @@ def griffin_lim(
 
 
 def _with_phase(magnitude: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
-    size = np.maximum(np.abs(spectrum), np.float32(1e-12))
-    return (spectrum * (magnitude / size)).astype(np.complex64, copy=False)
+    size = np.abs(spectrum)
+    unit = np.ones_like(spectrum)  # silence has no phase: take 0
+    np.divide(spectrum, size, out=unit, where=size > 1e-12)
+    return (magnitude * unit).astype(np.complex64, copy=False)

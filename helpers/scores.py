@@ -1,5 +1,6 @@
 """How much of A's timbre and of B's structure a result has."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ def features(sound: Sound, *, peak: bool = False) -> Features:
     flatness = [
         log_power[:, low:high].mean(axis=1)
         - 10 * np.log10(power[:, low:high].mean(axis=1))
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in pairwise(edges)
     ]
     cepstrum = dct(bands_db, norm="ortho")[:, 1:14]
     return Features(
@@ -70,6 +71,8 @@ def _floored(values: np.ndarray) -> np.ndarray:
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    if not len(x):
+        return np.nan  # too short to tell
     x, y = x - x.mean(), y - y.mean()
     norm = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / norm) if norm > 0 else 0.0

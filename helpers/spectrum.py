@@ -48,7 +48,7 @@ class STFT:
     n_fft: int = 2048
     hop_length: int = 512
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: D105
         n_fft, hop_length = self.n_fft, self.hop_length
         if not 0 < 2 * hop_length <= n_fft or n_fft % hop_length or n_fft % 2:
             raise AudioError(

@@ -1,0 +1,162 @@
+"""The bin recipe: its columns, its exact relation, and what a model makes of it."""
+
+import numpy as np
+import pytest
+from scipy.fft import fft
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LinearRegression
+
+from helpers.audio import Sound
+from helpers.bins import (
+    FEATURES,
+    bin_table,
+    convolve_bins,
+    fit_bins,
+    predict_bins,
+    sample_bins,
+)
+from helpers.spectrum import STFT
+
+N_FFT = 256
+STFT_256 = STFT(44100, N_FFT, 64)
+
+
+class Exact(RegressorMixin, BaseEstimator):
+    """The perfect model: the target is a function of magnitude and phase."""
+
+    def __init__(self, part=np.cos):
+        self.part = part
+
+    def fit(self, X, y):  # noqa: N803
+        """Learn nothing."""
+        self.fitted_ = True
+        return self
+
+    def predict(self, X):  # noqa: N803
+        """Work the target out."""
+        return X["raw_magnitude"].to_numpy() * self.part(X["raw_phase"].to_numpy())
+
+
+@pytest.fixture(scope="module")
+def frames(tone) -> np.ndarray:
+    """Cut the tone into 200 windowed frames."""
+    return STFT_256.frames(STFT_256.pad(tone.samples[:12700, 0]))[:200]
+
+
+@pytest.fixture(scope="module")
+def table(frames):
+    """Lay the tone out."""
+    return bin_table(frames)
+
+
+def test_the_columns_have_their_names(table):
+    assert list(table) == [
+        "raw",
+        "raw_magnitude",
+        "raw_phase",
+        "sine",
+        "sine_magnitude",
+        "sine_phase",
+        "raw_complex_real",
+        "raw_complex_imag",
+    ]
+    assert len(table) == 200 * N_FFT
+
+
+def test_a_row_is_one_bin_of_one_frame(table, frames):
+    raw = frames[3].astype(float) * 32768
+    rows = table.iloc[3 * N_FFT : 4 * N_FFT]
+    # Each number is stored in single precision; |sin'| <= 1 near 1e4 moves by 1e-3.
+    np.testing.assert_allclose(rows["raw"], raw, rtol=1e-6)
+    np.testing.assert_allclose(rows["sine"], np.sin(raw), atol=2e-3)
+    for name, signal in (("raw", raw), ("sine", rows["sine"].to_numpy())):
+        spectrum = fft(signal)
+        size = np.abs(spectrum).max()
+        magnitude, phase = rows[f"{name}_magnitude"], rows[f"{name}_phase"]
+        np.testing.assert_allclose(magnitude, np.abs(spectrum), atol=1e-5 * size)
+        turned = magnitude * np.exp(1j * phase)
+        np.testing.assert_allclose(turned, spectrum, atol=1e-5 * size)
+
+
+def test_the_target_is_an_exact_function_of_magnitude_and_phase(table):
+    magnitude, phase = table["raw_magnitude"], table["raw_phase"]
+    # A phase of up to pi in single precision is 1.2e-7 off at most.
+    near = {"rtol": 0, "atol": 5e-7 * magnitude.max()}
+    np.testing.assert_allclose(
+        magnitude * np.cos(phase), table["raw_complex_real"], **near
+    )
+    np.testing.assert_allclose(
+        magnitude * np.sin(phase), table["raw_complex_imag"], **near
+    )
+
+
+def test_a_perfect_model_returns_b(bursts):
+    perfect = [Exact(np.cos), Exact(np.sin)]
+    result = convolve_bins(bursts, perfect, stft=STFT_256)
+    # A third of a 16-bit step.
+    np.testing.assert_allclose(result.samples, bursts.samples, atol=1e-5)
+
+
+def test_true_targets_become_the_frames_again(table, frames):
+    class Given:
+        def __init__(self, target):
+            self.target = target
+
+        def predict(self, _):
+            return table[self.target].to_numpy()
+
+    given = [Given("raw_complex_real"), Given("raw_complex_imag")]
+    back = predict_bins(given, table, n_fft=N_FFT)
+    np.testing.assert_allclose(back, frames, atol=1e-6)
+
+
+def test_a_sample_of_rows_gives_the_sound_of_all_rows(table, bursts):
+    sampled, full = (
+        fit_bins(table, LinearRegression(), n_fft=N_FFT, n_rows=n)
+        for n in (20_000, len(table))
+    )
+    heard, expected = (
+        convolve_bins(bursts, fitted, stft=STFT_256).samples for fitted in (sampled, full)
+    )
+    # Drawing n rows moves a coefficient by about 1/sqrt(n) = 0.7 %; three times that is
+    # an error 34 dB under the sound, which is 0.2 dB.
+    error = np.sum((heard - expected) ** 2) / np.sum(expected**2)
+    assert 10 * np.log10(error) < -34
+    scale = table[FEATURES].std().to_numpy()
+    for some, every in zip(sampled, full, strict=True):
+        difference = np.linalg.norm((some.coef_ - every.coef_) * scale)
+        assert difference < 0.02 * table["raw_complex_real"].std()
+
+
+def test_bins_are_drawn_in_mirrored_pairs_and_the_same_each_time(table):
+    draw = {"n_fft": N_FFT, "n_rows": 1001}
+    rows = np.array(sample_bins(table, seed=3, **draw))
+    frame, k = np.divmod(rows, N_FFT)
+    assert len(rows) == 1002
+    assert sorted(rows) == sorted(frame * N_FFT + (-k) % N_FFT)
+    assert list(rows) == list(sample_bins(table, seed=3, **draw))
+    assert list(rows) != list(sample_bins(table, seed=4, **draw))
+
+
+def test_all_rows_are_used_where_there_are_fewer(table):
+    rows = sample_bins(table, n_fft=N_FFT, n_rows=10**9, seed=0)
+    assert list(rows) == list(range(len(table)))
+
+
+def test_the_estimator_that_is_passed_is_not_changed(table):
+    model = LinearRegression(positive=False)
+    before = vars(model).copy()
+    fitted = fit_bins(table, model, n_fft=N_FFT, n_rows=500)
+    assert vars(model) == before
+    assert len(fitted) == 2
+    assert model not in fitted
+
+
+def test_every_channel_of_b_is_predicted_on_its_own(table, bursts):
+    fitted = fit_bins(table, LinearRegression(), n_fft=N_FFT, n_rows=5000)
+    result = convolve_bins(bursts, fitted, stft=STFT_256)
+    assert result.samples.shape == bursts.samples.shape
+    assert result.rate == bursts.rate
+    right = Sound(bursts.samples[:, 1:], bursts.rate)
+    alone = convolve_bins(right, fitted, stft=STFT_256)
+    np.testing.assert_array_equal(result.samples[:, 1:], alone.samples)

@@ -1,0 +1,254 @@
+"""Finishing: each stage alone, the chain, and the same result from disk."""
+
+import numpy as np
+import pytest
+
+from helpers import audio
+from helpers.audio import AudioError, Sound, Spool
+from helpers.mastering import (
+    fade,
+    finish,
+    measure,
+    reduce_noise,
+    remove_dc,
+    set_level,
+    stages,
+    trim_silence,
+)
+
+RATE = 22050
+EVERYTHING = {"trim": True, "noise_reduction_db": 12.0, "loudness_lufs": -20.0}
+
+
+def noise(n=RATE, channels=1, seed=0, level=0.1):
+    rng = np.random.default_rng(seed)
+    return Sound(level * rng.standard_normal((n, channels)).astype(np.float32), RATE)
+
+
+def sine(hertz, seconds=2.0, rate=RATE, peak=1.0):
+    t = np.arange(round(seconds * rate)) / rate
+    wave = peak * np.sin(2 * np.pi * hertz * t)
+    return Sound(wave.astype(np.float32)[:, None], rate)
+
+
+def melody():
+    t = np.arange(RATE // 2) / RATE
+    plucks = []
+    for hertz in (220, 330, 277, 440, 262, 370):
+        partials = [
+            np.sin(2 * np.pi * hertz * k * t) * np.exp(-t * (4 + 2 * k)) / k
+            for k in range(1, 8)
+        ]
+        plucks += [0.4 * sum(partials), np.zeros(RATE // 5)]
+    return np.concatenate(plucks)
+
+
+def db(amplitude):
+    return 20 * np.log10(amplitude)
+
+
+def spooled(sound):
+    spool = Spool(sound.n_channels)
+    spool.append(sound.samples)
+    return Sound(spool, sound.rate)
+
+
+def test_offset_is_gone_from_each_channel():
+    x = noise(channels=2).samples + np.float32([0.3, -0.1])
+    # A float32 mean near 0.3 is rounded by at most 2**-26.
+    assert abs(remove_dc(Sound(x, RATE)).samples.mean(axis=0, dtype=float)).max() < 1e-7
+
+
+def test_trim_keeps_the_sound_and_ten_milliseconds():
+    x = np.zeros((3 * RATE, 1), np.float32)
+    x[RATE : 2 * RATE] = 0.5
+    x[:RATE] = 0.5 * 10 ** (-61 / 20)
+    trimmed = trim_silence(Sound(x, RATE), threshold_db=-60)
+    keep = round(0.01 * RATE)
+    np.testing.assert_array_equal(trimmed.samples, x[RATE - keep : 2 * RATE + keep])
+
+
+def test_trim_leaves_a_sound_without_silence():
+    assert trim_silence(noise()).n_samples == RATE
+
+
+def test_fade_ends_at_zero_and_leaves_the_middle():
+    sound = noise(channels=2)
+    faded, n = fade(sound, seconds=0.01).samples, round(0.01 * RATE)
+    assert not faded[0].any()
+    assert not faded[-1].any()
+    np.testing.assert_array_equal(faded[n:-n], sound.samples[n:-n])
+    assert (abs(faded) <= abs(sound.samples)).all()
+
+
+def test_fade_of_a_short_sound_keeps_its_middle():
+    ones = Sound(np.ones((5, 1), np.float32), RATE)
+    assert fade(ones).samples[:, 0].tolist() == [0, 0.5, 1, 0.5, 0]
+
+
+@pytest.mark.parametrize("peak_db", [-1.0, 0.0, -20.0])
+def test_peak_is_where_it_was_asked_for(peak_db):
+    peak = abs(set_level(noise(channels=2), peak_db=peak_db).samples).max()
+    assert db(peak) == pytest.approx(peak_db, abs=1e-5)  # one float32 step: 5e-7 dB
+    assert peak <= 1
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000, 192000])
+def test_full_scale_sine_of_997_hz_has_minus_3_01_lufs(rate):
+    # ITU-R BS.1770-4: -3.01 in one channel; 0.01 is what the standard itself prints.
+    assert measure(sine(997, rate=rate))["loudness_lufs"] == pytest.approx(
+        -3.01, abs=0.01
+    )
+
+
+def test_second_channel_adds_3_db_of_loudness():
+    one = sine(997)
+    both = Sound(np.repeat(one.samples, 2, axis=1), RATE)
+    more = measure(both)["loudness_lufs"] - measure(one)["loudness_lufs"]
+    assert more == pytest.approx(10 * np.log10(2), abs=1e-6)
+
+
+def test_pauses_do_not_count_for_loudness():
+    one = sine(997, seconds=10)
+    rest = np.zeros((10 * RATE, 1), np.float32)
+    paused = Sound(np.concatenate([one.samples, rest]), RATE)
+    # 97 blocks are full; 3 that hold 3/4, 1/2 and 1/4 of the sine pass the gate too:
+    # 10 log10(98.5 / 100) = -0.066 dB.
+    assert measure(paused)["loudness_lufs"] == pytest.approx(-3.01 - 0.066, abs=0.01)
+
+
+def test_true_peak_is_found_between_the_samples():
+    # A quarter of the rate, an eighth of a period late: each sample is at -3.01 dB.
+    wave = np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4)
+    sound = fade(Sound(wave.astype(np.float32)[:, None], RATE), seconds=0.1)
+    facts = measure(sound)
+    assert facts["peak_db"] == pytest.approx(-3.01, abs=0.01)
+    assert facts["true_peak_db"] == pytest.approx(0, abs=0.02)
+
+
+def test_measures_of_a_sine_with_an_offset():
+    wave = sine(441, peak=0.5).samples + np.float32(0.25)
+    facts = measure(Sound(wave, RATE))
+    assert facts["dc"] == pytest.approx(0.25, abs=1e-6)
+    assert facts["rms_db"] == pytest.approx(10 * np.log10(0.125 + 0.0625), abs=1e-4)
+
+
+def test_loudness_is_reached_where_there_is_room():
+    level = measure(set_level(noise(4 * RATE), loudness_lufs=-25.0))["loudness_lufs"]
+    assert level == pytest.approx(-25, abs=1e-3)
+
+
+def test_loudness_gives_way_to_the_true_peak():
+    facts = measure(set_level(noise(4 * RATE), loudness_lufs=-5.0, peak_db=-2.0))
+    assert facts["loudness_lufs"] < -5
+    assert facts["true_peak_db"] == pytest.approx(-2, abs=1e-3)
+
+
+def test_a_whisper_reaches_its_loudness():
+    whisper = noise(4 * RATE, level=1e-5)  # under the absolute gate of -70 LUFS
+    level = measure(set_level(whisper, loudness_lufs=-25.0))["loudness_lufs"]
+    assert level == pytest.approx(-25, abs=1e-3)
+
+
+def test_noise_at_20_db_falls_by_6_db_and_the_sound_stays():
+    clean = melody()
+    added = np.random.default_rng(1).standard_normal(len(clean))
+    added *= 0.1 * np.sqrt(np.mean(clean**2) / np.mean(added**2))
+    noisy = (clean + added).astype(np.float32)[:, None]
+    result = reduce_noise(Sound(noisy, RATE)).samples[:, 0].astype(float)
+    snr = 10 * np.log10(np.sum(clean**2) / np.sum((result - clean) ** 2))
+    assert snr > 26
+    level = np.dot(result, clean) / np.dot(clean, clean)
+    assert abs(db(level)) < 0.5
+    # No musical noise: in a pause nothing but the floor is left, evenly.
+    pauses = np.arange(6)[:, None] * (RATE // 2 + RATE // 5) + RATE // 2
+    inside = pauses + np.arange(RATE // 20, RATE // 5 - RATE // 20)
+    before, after = noisy[inside, 0], result[inside]
+    assert db(np.std(after) / np.std(before)) == pytest.approx(-12, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["noise", "chord"])
+def test_a_steady_sound_is_hardly_changed(kind):
+    sound = noise(3 * RATE)
+    if kind == "chord":
+        t = np.arange(3 * RATE) / RATE
+        chord = sum((t * hertz) % 1 - 0.5 for hertz in (110, 138.6, 164.8))
+        sound = Sound(0.3 * chord.astype(np.float32)[:, None], RATE)
+    change = reduce_noise(sound).samples - sound.samples
+    # Analysis and synthesis alone, in float32: far under 16 bits.
+    assert db(np.std(change) / np.std(sound.samples)) < -100
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING])
+@pytest.mark.parametrize("block", [1000, 7777])
+def test_from_disk_and_in_small_blocks_it_is_the_same(monkeypatch, settings, block):
+    x = np.concatenate([0 * melody()[:3000], melody() + 0.05])[:, None]
+    x = np.repeat(x, 2, axis=1) * [1, -0.5] + noise(len(x), 2, level=0.01).samples
+    sound = Sound(x.astype(np.float32), RATE)
+    whole = finish(sound, **settings)
+    monkeypatch.setattr(audio, "BLOCK", block)
+    monkeypatch.setattr(audio, "IN_MEMORY", 10_000)
+    result = finish(spooled(sound), **settings)
+    assert isinstance(result.samples, Spool)
+    # Sums in another order, and FFTs in other batches: some float32 steps.
+    np.testing.assert_allclose(np.asarray(result.samples), whole.samples, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [8000, 192000])
+@pytest.mark.parametrize("channels", [1, 64])
+@pytest.mark.parametrize("n", [2, 3, 5, 50, 20000])
+def test_any_shape_comes_out_finite_and_unclipped(n, channels, rate):
+    sound = Sound(noise(n, channels).samples, rate)
+    for settings in ({}, EVERYTHING):
+        result = finish(sound, **settings).samples
+        assert result.dtype == np.float32
+        assert np.isfinite(result).all()
+        assert 0 < abs(result).max() <= 1
+
+
+def test_silence_stays_silence():
+    silence = Sound(np.zeros((RATE, 2), np.float32), RATE)
+    assert not finish(silence, **EVERYTHING).samples.any()
+    assert set(measure(silence).values()) == {-200, 0}
+
+
+def test_an_empty_channel_stays_empty():
+    x = noise(4 * RATE, 2).samples * np.float32([1, 0])
+    assert not finish(Sound(x, RATE), **EVERYTHING).samples[:, 1].any()
+
+
+def test_the_input_is_left_as_it_was():
+    sound = noise(2 * RATE)
+    before = sound.samples.copy()
+    finish(sound, **EVERYTHING)
+    np.testing.assert_array_equal(sound.samples, before)
+
+
+def test_finish_is_the_last_of_its_stages():
+    names, sounds = zip(*stages(noise(2 * RATE), **EVERYTHING), strict=True)
+    assert len(set(names)) == 5
+    last = finish(noise(2 * RATE), **EVERYTHING)
+    np.testing.assert_array_equal(sounds[-1].samples, last.samples)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"peak_db": 1.0},
+        {"peak_db": np.nan},
+        {"peak_db": "loud"},
+        {"noise_reduction_db": -1.0},
+        {"noise_reduction_db": np.nan},
+        {"fade_seconds": -0.1},
+        {"loudness_lufs": 3.0},
+        {"loudness_lufs": np.nan},
+    ],
+)
+def test_a_setting_out_of_range_is_named_with_its_range(settings):
+    with pytest.raises(AudioError, match=r"is out of range: use .* to"):
+        finish(noise(), **settings)
+
+
+def test_a_threshold_out_of_range_is_refused():
+    with pytest.raises(AudioError, match="threshold_db=1 "):
+        trim_silence(noise(), threshold_db=1)
