@@ -1,123 +1,190 @@
 """Many renders: pairs of sounds and models side by side, with a scoreboard."""
 
+import glob
 import hashlib
 import json
+import os
+import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed
+from joblib import hash as content_hash
 from sklearn.base import RegressorMixin
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from helpers.audio import AudioError, load, save
 from helpers.convolution import Pair
 from helpers.mastering import finish
-from helpers.models import make_model
+from helpers.models import make_model, quietly
 from helpers.scores import compare, features
 
-
-@lru_cache(maxsize=2)
-def _pair(file_a: str, file_b: str, analysis: str, _contents: str) -> Pair:
-    # All models of a pair follow each other, so each sound is analysed once.
-    return Pair(load(file_a), load(file_b), **json.loads(analysis))
-
-
-@lru_cache(maxsize=2)
-def _features(pair: Pair) -> tuple:
-    return features(pair.a), features(pair.b)
+RANKED_BY = ["timbre", "structure", "motion"]  # by their mean
+COLUMNS = ["file", "model", "recipe", "direction", "seconds", "timbre", "envelope"]
+COLUMNS += ["onsets", "shape", "structure", "motion", "held_out_r2"]
+ONE_AT_A_TIME = threading.Lock()  # so that two threads do not make one analysis twice
 
 
-def _digest(*parts: str | Path) -> str:
-    whole = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            with part.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-        else:
-            whole.update(part.encode())
-    return whole.hexdigest()
+def grid(files_a: Iterable[str | Path], files_b: Iterable[str | Path]) -> dict:
+    """Pair every A with every B but itself: ``{"bell_to_bird": (bell, bird), ...}``."""
+    pairs = {(Path(a), Path(b)) for a in files_a for b in files_b if Path(a) != Path(b)}
+    named = {f"{a.stem}_to_{b.stem}": (a, b) for a, b in sorted(pairs)}
+    if len(named) < len(pairs):
+        raise AudioError("Two of the sounds have one name: give one of them another.")
+    return named
 
 
-def grid(
-    files_a: Iterable[str | Path], files_b: Iterable[str | Path]
-) -> dict[str, tuple[str | Path, str | Path]]:
-    """Pair every A with every B: ``{"bell_to_bird": (bell, bird), ...}``."""
-    return {
-        f"{Path(a).stem}_to_{Path(b).stem}": (a, b)
-        for a in files_a
-        for b in files_b
-        if Path(a) != Path(b)
-    }
+def _digest(path: Path) -> str:
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""  # `load` will say what is wrong
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(text.encode())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _memory(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.json")
+
+
+def _recall(path: Path, made_from: str) -> dict:
+    with suppress(OSError, ValueError, KeyError):
+        row = json.loads(_memory(path).read_text())
+        if row.pop("made") == [made_from, _digest(path)]:
+            return row
+    return {}
+
+
+@lru_cache(maxsize=2)  # all models of a pair follow each other
+def _analyse(a: Path, b: Path, analysis: tuple, _contents: tuple) -> tuple:
+    pair = Pair(load(a), load(b), **dict(analysis))
+    return pair, features(pair.a), features(pair.b)
 
 
 def render_one(
-    name: str,
-    files: tuple[str | Path, str | Path],
-    model_name: str,
-    model: str | RegressorMixin,
-    *,
-    folder: Path,
-    analysis: dict,
-    finishing: dict,
+    path: Path, files: tuple, model: str | RegressorMixin, settings: dict, contents=()
 ) -> dict:
-    """Render one pair with one model into `folder`; return its scoreboard row.
+    """Render one pair with one model into `path`; return its row of the scoreboard.
 
-    A hidden file beside the sound remembers what it was made from; while that is
-    unchanged, the sound is not made again.
+    `settings` has the ``analysis`` and the ``finishing`` of `render_all`. Calls with
+    the same `contents` (digests of both files) share an analysis. Where anything goes
+    wrong there is an ``error``, a sentence, in place of scores.
     """
-    path = folder / f"{model_name}_{name}.wav"
-    memory = folder / f".{path.stem}.json"
-    a, b = (Path(file) for file in files)
-    row = {"file": path.name, "model": model_name, "direction": name}
+    analysis, row = settings["analysis"], {"file": path.name}
     try:
-        contents = _digest(a, b) if a.is_file() and b.is_file() else ""
-        code = sorted(Path(__file__).parent.glob("*.py"))
-        made_from = _digest(contents, repr((model, analysis, finishing)), *code)
-        if path.exists() and memory.exists():
-            before = json.loads(memory.read_text())
-            if before.pop("made_from") == made_from:
-                return before
         regressor, recipe = make_model(model, seed=analysis.get("seed", 42))
-        pair = _pair(str(a), str(b), json.dumps(analysis), contents)
-        start = time.perf_counter()
-        result = finish(pair.render(regressor, recipe=recipe), **finishing)
-        save(path, result, inputs=files)
-        row |= {"recipe": recipe, "seconds": time.perf_counter() - start}
-        row |= compare(features(result, peak=True), *_features(pair))
-        row |= {"held_out_r2": pair.held_out_r2(regressor, recipe=recipe)}
-        memory.write_text(json.dumps(row | {"made_from": made_from}))
-    except AudioError as error:
-        row |= {"error": str(error)}
+        with threadpool_limits(1):  # its results differ with the number of threads
+            with ONE_AT_A_TIME:
+                known = tuple(sorted(analysis.items())), contents
+                pair, *features_ab = _analyse(*files, *known)
+                _ = pair.bins if recipe == "bins" else pair.aligned
+            start = time.perf_counter()
+            sound = pair.render(regressor, recipe=recipe)
+            result = finish(sound, **settings["finishing"])
+            save(path, result, inputs=files)
+            row |= {"recipe": recipe, "seconds": time.perf_counter() - start}
+            row |= compare(features(result, peak=True), *features_ab)
+            row["held_out_r2"] = pair.held_out_r2(regressor, recipe=recipe)
+    except Exception as error:  # whatever it is must not stop the other renders
+        kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
+        row["error"] = f"{kind}{error}"
     return row
 
 
 def render_all(
     pairs: Mapping[str, tuple[str | Path, str | Path]],
-    models: Iterable[str] | Mapping[str, RegressorMixin],
+    models: Iterable[str] | Mapping[str, str | RegressorMixin],
     *,
     folder: str | Path,
     analysis: dict | None = None,
     finishing: dict | None = None,
-    n_jobs: int = 2,
+    n_jobs: int = -1,
 ) -> pd.DataFrame:
-    """Render every pair with every model; write the sounds and ``scoreboard.csv``."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not isinstance(models, Mapping):
-        models = {name: name for name in models}
+    """Render every pair with every model; write the sounds and ``scoreboard.csv``.
+
+    Each sound is analysed once. What is there already, made by the same code from the
+    same contents, model and settings, stays, so that an interrupted batch goes on. One
+    failure does not stop the others: its row and a warning at the end say why.
+
+    Parameters
+    ----------
+    pairs : dict
+        The files (A, B) of every pair by name, as from `grid`.
+    models : names in `helpers.models.CATALOGUE`, or dict of regressors by name
+    folder : path
+        Gets ``<model>_<pair>.wav``, and hidden files that say what each was made from.
+    analysis, finishing : dict, optional
+        Arguments of `helpers.convolution.Pair` and of `helpers.mastering.finish`.
+    n_jobs : int, default -1
+        Threads, -1 for one to a processor. The work is mostly numpy's, which lets
+        threads run side by side, and processes would import everything again. Under
+        ``joblib.parallel_config(backend="dask")`` a cluster does the work instead.
+
+    Returns
+    -------
+    DataFrame
+        The scoreboard: the highest mean of timbre, structure and motion first.
+
+    Raises
+    ------
+    AudioError
+        For a model that there is not, and for results of one name or that of an input.
+    """
+    folder = Path(folder).resolve()
+    models = models if isinstance(models, Mapping) else {name: name for name in models}
     settings = {"analysis": analysis or {}, "finishing": finishing or {}}
-    jobs = [
-        delayed(render_one)(name, files, label, model, folder=folder, **settings)
-        for name, files in pairs.items()
-        for label, model in models.items()
-    ]
-    parallel = Parallel(
-        n_jobs=n_jobs, prefer="threads", return_as="generator_unordered"
-    )
-    rows = list(tqdm(parallel(jobs), total=len(jobs), desc="rendering", unit="sound"))
-    board = pd.DataFrame(rows)
-    board.to_csv(folder / "scoreboard.csv", index=False)
+    code = [_digest(file) for file in sorted(Path(__file__).parent.glob("*.py"))]
+    pairs = {name: tuple(Path(f).resolve() for f in pairs[name]) for name in pairs}
+    contents = {file: _digest(file) for files in pairs.values() for file in files}
+    rows, made_from, jobs = {}, {}, []
+    for direction, files in pairs.items():
+        known = tuple(contents[file] for file in files)
+        for name, model in models.items():
+            make_model(model)
+            path = folder / f"{name}_{direction}.wav"
+            if path in rows or path in contents or path.parent != folder:
+                raise AudioError(f"{path} cannot be made: rename the pair or model.")
+            made_from[path] = content_hash((known, model, settings, code))
+            before = _recall(path, made_from[path])
+            row = {"file": path.name, "model": name, "direction": direction}
+            rows[path] = row | before
+            if not before:
+                jobs += [delayed(render_one)(path, files, model, settings, known)]
+    folder.mkdir(parents=True, exist_ok=True)
+    parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
+    bar = {"total": len(rows), "initial": len(rows) - len(jobs), "desc": "rendering"}
+    try:
+        with quietly(), threadpool_limits(1):
+            for row in tqdm(parallel(jobs), **bar, unit="sound"):
+                path = folder / row["file"]
+                rows[path] |= row
+                if "error" not in row:
+                    made = {"made": [made_from[path], _digest(path)]}
+                    _write(_memory(path), json.dumps(rows[path] | made))
+    finally:  # what a worker that was stopped may have left
+        for path in rows:
+            for part in folder.glob(f".{glob.escape(path.name)}.*"):
+                part.unlink(missing_ok=True)
+    board = pd.DataFrame(list(rows.values()))
+    failed = board[board["error"].notna()] if "error" in board else board[:0]
+    board = board.reindex(columns=COLUMNS + ["error"] * bool(len(failed)))
+    best = board[RANKED_BY].mean(axis=1).sort_values(ascending=False, kind="stable")
+    board = board.loc[best.index].reset_index(drop=True)
+    _write(folder / "scoreboard.csv", board.to_csv(index=False, lineterminator="\n"))
+    if len(failed):
+        text = " ".join(f"{row.file}: {row.error}" for row in failed.itertuples())
+        text = f"{len(failed)} of {len(board)} sounds failed. {text}"
+        warnings.warn(text, stacklevel=2)
     return board

@@ -133,7 +133,7 @@ def fade(sound: Sound, *, seconds: float = 0.005) -> Sound:
 def set_level(
     sound: Sound, *, peak_db: float = -1.0, loudness_lufs: float | None = None
 ) -> Sound:
-    """Set the peak (dBFS) or, as far as a true peak of `peak_db` allows, the loudness."""
+    """Set the peak or, as far as a true peak of `peak_db` allows, the loudness."""
     _allow(-70, 0, peak_db=peak_db, loudness_lufs=loudness_lufs or 0.0)
     peak = max(_peak(sound), 1e-6)  # under -120 dBFS there is nothing to bring up
     sound = _map(sound, lambda _, b: b * np.float64(10 ** (peak_db / 20) / peak))

@@ -119,7 +119,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         heard = loud > -ACTIVE_DB
         matters = np.where(heard, 1, 0.1).astype(np.float32)
         spread = (bands.var(axis=1).mean() * target.var(axis=1).mean()) ** 0.25 + 1e-9
-        flux_weight = np.float32(self.flux_weight / (flux[heard].std() + 1e-9))
+        flux_std = flux[heard if heard.any() else slice(None)].std()
+        flux_weight = np.float32(self.flux_weight / (flux_std + 1e-9))
         mean = np.full(self.n_bands, 1 / self.n_bands, np.float32)
         went_on = np.zeros((len(X), -(-len(loudness) // 8)), np.uint8)
         best = np.zeros(len(X), int)

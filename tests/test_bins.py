@@ -9,6 +9,7 @@ from sklearn.linear_model import LinearRegression
 from helpers.audio import Sound
 from helpers.bins import (
     FEATURES,
+    TARGETS,
     bin_table,
     convolve_bins,
     fit_bins,
@@ -110,22 +111,28 @@ def test_true_targets_become_the_frames_again(table, frames):
     np.testing.assert_allclose(back, frames, atol=1e-6)
 
 
-def test_a_sample_of_rows_gives_the_sound_of_all_rows(table, bursts):
+def test_a_sample_of_rows_gives_the_sound_of_all_rows(tone, bursts):
+    table = bin_table(STFT_256.frames(STFT_256.pad(tone.samples[:, 0])))
     sampled, full = (
         fit_bins(table, LinearRegression(), n_fft=N_FFT, n_rows=n)
-        for n in (20_000, len(table))
+        for n in (100_000, len(table))
     )
+    assert len(table) > 200_000
+    # Per standard deviation of a column, n like rows tell a coefficient to 1 / sqrt(n),
+    # .003 of the target's deviation; but A's few loud bins count for most of the rows.
+    spread = table[FEATURES].std().to_numpy()
+    for some, every, target in zip(sampled, full, TARGETS, strict=True):
+        difference = np.linalg.norm((some.coef_ - every.coef_) * spread)
+        assert difference < 0.03 * table[target].std()
     heard, expected = (
-        convolve_bins(bursts, fitted, stft=STFT_256).samples for fitted in (sampled, full)
+        np.abs(
+            STFT(44100).analyse(convolve_bins(bursts, fit, stft=STFT_256).samples[:, 0])
+        )
+        for fit in (sampled, full)
     )
-    # Drawing n rows moves a coefficient by about 1/sqrt(n) = 0.7 %; three times that is
-    # an error 34 dB under the sound, which is 0.2 dB.
-    error = np.sum((heard - expected) ** 2) / np.sum(expected**2)
-    assert 10 * np.log10(error) < -34
-    scale = table[FEATURES].std().to_numpy()
-    for some, every in zip(sampled, full, strict=True):
-        difference = np.linalg.norm((some.coef_ - every.coef_) * scale)
-        assert difference < 0.02 * table["raw_complex_real"].std()
+    audible = expected > expected.max() / 1000
+    difference_db = 20 * np.log10(heard[audible] / expected[audible])
+    assert np.abs(difference_db).mean() < 1  # the least that people notice
 
 
 def test_bins_are_drawn_in_mirrored_pairs_and_the_same_each_time(table):

@@ -1,0 +1,156 @@
+"""The catalogue, and two estimators that scikit-learn lacks."""
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.base import is_regressor
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.preprocessing import scale
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from helpers.audio import AudioError
+from helpers.models import CATALOGUE, FramePath, SparseMixture, make_model
+
+
+@parametrize_with_checks([FramePath(), SparseMixture()])
+def test_scikit_learn_accepts_the_estimators(estimator, check):
+    check(estimator)
+
+
+def levels(n_rows, n_bands=6, *, seed=0):
+    """Make levels between -30 and 0 dB, well above the floor of what is heard."""
+    return np.random.default_rng(seed).uniform(-30, 0, (n_rows, n_bands))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_name_makes_a_regressor_and_says_how_it_sounds(name):
+    model, recipe = make_model(name)
+    assert is_regressor(model)
+    assert recipe in ("bins", "frames")
+    assert len(CATALOGUE[name].sound.split()) > 3
+    assert make_model(name)[0] is not model
+
+
+def test_no_two_models_are_said_to_sound_alike():
+    assert len({model.sound for model in CATALOGUE.values()}) == len(CATALOGUE)
+
+
+def test_the_seed_reaches_the_models_that_draw():
+    assert make_model("extra_trees", seed=7)[0].random_state == 7
+
+
+def test_a_regressor_of_ones_own_is_copied():
+    mine = Ridge(3)
+    model, recipe = make_model(mine)
+    assert model is not mine
+    assert model.alpha == 3
+    assert recipe == "frames"
+
+
+@pytest.mark.parametrize("wrong", ["nearest_pth", "", None, 3, Ridge])
+def test_what_is_no_model_is_named_and_the_models_are_listed(wrong):
+    with pytest.raises(AudioError) as error:
+        make_model(wrong)
+    assert repr(wrong) in str(error.value)
+    assert all(name in str(error.value) for name in CATALOGUE)
+
+
+@pytest.mark.parametrize("n_targets", [None, 1, 3])
+def test_targets_come_back_in_their_shape(n_targets):
+    shape = (40,) if n_targets is None else (40, n_targets)
+    y = np.random.default_rng(0).uniform(size=shape)
+    for model in (FramePath(n_bands=6), SparseMixture(5)):
+        guess = model.fit(levels(40), y).predict(levels(9, seed=1))
+        assert guess.shape == (9, *shape[1:])
+
+
+def test_without_costs_the_path_is_nearest_neighbours():
+    known, given, y = levels(60), levels(50, seed=1), levels(60, 2, seed=2)
+    mine, theirs = (
+        model.fit(known, y).predict(given)
+        for model in (FramePath(n_bands=6), KNeighborsRegressor(1))
+    )
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_path_goes_on_where_jumping_costs():
+    known = levels(60)
+    given = known[20:40] + np.random.default_rng(1).normal(0, 4, (20, 6))
+    rows = np.arange(60)
+    jumpy, steady = (
+        FramePath(jump_cost=cost, n_bands=6).fit(known, rows).predict(given)
+        for cost in (0, 5)
+    )
+    assert (np.diff(jumpy) != 1).any()
+    np.testing.assert_array_equal(steady, np.arange(20, 40))
+
+
+def test_a_path_does_not_go_on_from_one_run_to_the_next():
+    known, runs = levels(10), np.repeat([0, 1], 5)
+    model = FramePath(jump_cost=1e6, n_bands=6)
+    one_run, two_runs = (
+        model.fit(known, np.arange(10), runs=r).predict(known[3:7])
+        for r in (None, runs)
+    )
+    np.testing.assert_array_equal(one_run, [3, 4, 5, 6])
+    np.testing.assert_array_equal(np.diff(two_runs), 1)
+    assert len(set(runs[two_runs])) == 1
+
+
+def test_rows_that_are_all_quiet_are_predicted():
+    known, given = levels(30, 22), levels(10, 22, seed=1)
+    given[:, 20] = -80
+    model = FramePath(jump_cost=1, flux_weight=1, loudness_weight=0.01)
+    assert np.isfinite(model.fit(known, known).predict(given)).all()
+
+
+def path_cost(path, distances, before, jump_cost):
+    """Add up what a path costs: its distances, and its jumps."""
+    jumps = sum(not (before[j] and j == i + 1) for i, j in itertools.pairwise(path))
+    return sum(distances[t, i] for t, i in enumerate(path)) + jump_cost * jumps
+
+
+@pytest.mark.parametrize("jump_cost", [0, 0.3, 1, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_path_is_the_cheapest_of_all_paths(seed, jump_cost):
+    known, given = (
+        scale(levels(n, seed=seed)) * 5 - 20 for n, seed in ((6, seed), (5, seed + 10))
+    )
+    runs = np.array([0, 0, 0, 1, 1, 1])
+    model = FramePath(jump_cost=jump_cost, n_bands=6)
+    found = model.fit(known, np.arange(6), runs=runs).predict(given)
+    distances = np.sqrt(((given[:, None] - known) ** 2).mean(axis=2))
+    distances /= 5  # the deviation of every band of both
+    before = np.array([False, True, True, False, True, True])
+    costs = [
+        path_cost(path, distances, before, jump_cost)
+        for path in itertools.product(range(6), repeat=5)
+    ]
+    cost = path_cost(found, distances, before, jump_cost)
+    assert cost == pytest.approx(min(costs), rel=1e-5)
+
+
+def test_a_path_lends_each_row_one_training_row():
+    known, given = levels(30), levels(12, seed=1)
+    model = FramePath(n_bands=6).fit(known, known)
+    weights = model.weights(given)
+    assert weights.shape == (12, 30)
+    np.testing.assert_array_equal(weights.sum(axis=1), np.ones(12))
+    np.testing.assert_allclose(weights @ known, model.predict(given))
+
+
+def test_a_mixture_is_of_few_rows_and_none_is_subtracted():
+    model = SparseMixture(polyphony=3).fit(levels(30), levels(30, 2, seed=2))
+    weights = model.weights(levels(12, seed=1)).toarray()
+    assert weights.shape == (12, 30)
+    assert weights.min() >= 0
+    assert ((weights > 0).sum(axis=1) <= 3).all()
+    assert (weights.sum(axis=1) > 0).all()
+
+
+def test_a_mixture_finds_the_one_row_that_it_is_given():
+    known = levels(8, 20)
+    model = SparseMixture(n_updates=300, polyphony=1).fit(known, np.arange(8.0))
+    np.testing.assert_allclose(model.predict(known), np.arange(8))
