@@ -80,16 +80,16 @@ class Sound:
 def gather(
     blocks: Iterable[np.ndarray], *, n_samples: int, n_channels: int
 ) -> np.ndarray | Spool:
-    """Join blocks (n, n_channels), `n_samples` in all or fewer; long ones on disk."""
+    """Join blocks (n, n_channels), cut after `n_samples`; long ones on disk."""
     if n_samples * n_channels > IN_MEMORY:
         spool = Spool(n_channels)
         for block in blocks:
-            spool.append(block)
+            spool.append(block[: n_samples - len(spool)])
         return spool if len(spool) * n_channels > IN_MEMORY else spool[:]
     rows, end = np.empty((n_samples, n_channels), np.float32), 0
     for block in blocks:
-        start, end = end, end + len(block)
-        rows[start:end] = block
+        start, end = end, min(end + len(block), n_samples)
+        rows[start:end] = block[: end - start]
     return rows if end == n_samples else rows[:end].copy()
 
 

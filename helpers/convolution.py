@@ -54,6 +54,8 @@ class Pair:
     ) -> None:
         check(a, name="Sound A")
         check(b, name="Sound B")
+        if not (isinstance(seed, int) and 0 <= seed < 2**32):
+            raise AudioError(f"seed={seed} does not work: use a whole number from 0.")
         self.stft = STFT(b.rate, n_fft, hop_length)
         self.a, self.b, self.seed = resample(a, rate=b.rate), b, seed
 
@@ -148,7 +150,14 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
     return by_blocks(pair.b, process, stft=stft, context=32)
 
 
-def _breakpoints(blend: float | Sequence) -> np.ndarray:
+def breakpoints(blend: float | Sequence) -> np.ndarray:
+    """Read a blend as breakpoints, ``(n_points, 2)`` of seconds and values.
+
+    Raises
+    ------
+    AudioError
+        For values outside 0 to 1, or breakpoints out of order.
+    """
     try:
         points = np.array(blend if np.ndim(blend) else [(0, blend)], dtype=float)
         seconds, values = points.T
@@ -177,13 +186,8 @@ def mix(b: Sound, prediction: Sound, *, blend: float | Sequence, stft: STFT) -> 
         A number from 0 to 1, or breakpoints over time with straight lines between.
         Where it is 0 the result is B, sample for sample.
     stft : STFT
-
-    Raises
-    ------
-    AudioError
-        For values outside 0 to 1, or breakpoints out of order.
     """
-    points = _breakpoints(blend)
+    points = breakpoints(blend)
     if points[:, 1].min() == 1:
         return prediction
 
@@ -246,7 +250,7 @@ def predictive_convolution(
         For a sound, model or setting that nothing can be made of.
     """
     regressor, recipe = make_model(model, seed=seed)
-    _breakpoints(blend)  # before the work, not after it
+    breakpoints(blend)  # before the work, not after it
     pair = Pair(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
     prediction = pair.render(regressor, recipe=recipe)
     return mix(b, prediction, blend=blend, stft=pair.stft)
@@ -286,7 +290,11 @@ def classic_convolution(
     impulse, source = np.asarray(a.samples), np.asarray(b.samples)
     impulse = impulse[:, np.minimum(np.arange(b.n_channels), a.n_channels - 1)]
     if window != "none":
-        impulse = impulse * get_window(window, len(impulse))[:, None]
+        try:
+            impulse = impulse * get_window(window, len(impulse))[:, None]
+        except ValueError as error:
+            text = f"There is no window {window!r}: use none, hann, hamming or boxcar."
+            raise AudioError(text) from error
     if ring:
         output = source * np.resize(impulse, source.shape)
     elif moving_seconds:

@@ -71,8 +71,10 @@ def frame_training(
     described = describe(a, stft=stft)
     heard = described[:, :, N_BANDS] > -ACTIVE_DB
     margin = stft.n_fft // stft.hop_length // 2
-    if heard[:, margin : -margin - 1].any():
+    if heard[:, margin : -margin - 1].sum() > 1:
         heard[:, :margin] = heard[:, -margin - 1 :] = False
+    elif heard.sum() < 2:  # nothing can be learned from one frame
+        heard[:] = True
     channel, number = np.nonzero(heard)
     runs = np.cumsum((np.diff(number, prepend=-2) != 1) | np.diff(channel, prepend=0))
     if len(runs) > max_frames:

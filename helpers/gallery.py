@@ -19,7 +19,7 @@ from sklearn.base import RegressorMixin
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from helpers.audio import AudioError, load, save
+from helpers.audio import AudioError, Sound, load, save
 from helpers.convolution import Pair
 from helpers.mastering import finish
 from helpers.models import make_model, quietly
@@ -59,12 +59,21 @@ def _memory(path: Path) -> Path:
     return path.with_name(f".{path.stem}.json")
 
 
-def _recall(path: Path, made_from: str) -> dict:
-    with suppress(OSError, ValueError, KeyError):
-        row = json.loads(_memory(path).read_text())
-        if row.pop("made") == [made_from, _digest(path)]:
+def _recall(memory: Path, made: list[str]) -> dict:
+    with suppress(OSError, ValueError):
+        row = json.loads(memory.read_text())
+        if row.pop("made", None) == made:
             return row
     return {}
+
+
+def score_sounds(pair: Pair, sounds: Mapping[str, Sound]) -> pd.DataFrame:
+    """Score sounds against a pair, one row each, named by their keys in ``model``."""
+    known = features(pair.a), features(pair.b)
+    scores = {
+        name: compare(features(sounds[name], peak=True), *known) for name in sounds
+    }
+    return pd.DataFrame([{"model": name} | row for name, row in scores.items()])
 
 
 @lru_cache(maxsize=2)  # all models of a pair follow each other
@@ -156,11 +165,12 @@ def render_all(
             path = folder / f"{name}_{direction}.wav"
             if path in rows or path in contents or path.parent != folder:
                 raise AudioError(f"{path} cannot be made: rename the pair or model.")
+            rows[path] = {"file": path.name, "model": name, "direction": direction}
             made_from[path] = content_hash((known, model, settings, code))
-            before = _recall(path, made_from[path])
-            row = {"file": path.name, "model": name, "direction": direction}
-            rows[path] = row | before
-            if not before:
+            made = [made_from[path], _digest(path)]
+            if before := _recall(_memory(path), made):
+                rows[path] = before
+            else:
                 jobs += [delayed(render_one)(path, files, model, settings, known)]
     folder.mkdir(parents=True, exist_ok=True)
     parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
@@ -171,20 +181,19 @@ def render_all(
                 path = folder / row["file"]
                 rows[path] |= row
                 if "error" not in row:
-                    made = {"made": [made_from[path], _digest(path)]}
-                    _write(_memory(path), json.dumps(rows[path] | made))
+                    made = [made_from[path], _digest(path)]
+                    _write(_memory(path), json.dumps(rows[path] | {"made": made}))
     finally:  # what a worker that was stopped may have left
         for path in rows:
             for part in folder.glob(f".{glob.escape(path.name)}.*"):
                 part.unlink(missing_ok=True)
-    board = pd.DataFrame(list(rows.values()))
-    failed = board[board["error"].notna()] if "error" in board else board[:0]
-    board = board.reindex(columns=COLUMNS + ["error"] * bool(len(failed)))
+    failed = [f"{r['file']}: {r['error']}" for r in rows.values() if "error" in r]
+    columns = [*COLUMNS, "error"] if failed else COLUMNS
+    board = pd.DataFrame(list(rows.values()), columns=columns)
     best = board[RANKED_BY].mean(axis=1).sort_values(ascending=False, kind="stable")
     board = board.loc[best.index].reset_index(drop=True)
     _write(folder / "scoreboard.csv", board.to_csv(index=False, lineterminator="\n"))
-    if len(failed):
-        text = " ".join(f"{row.file}: {row.error}" for row in failed.itertuples())
-        text = f"{len(failed)} of {len(board)} sounds failed. {text}"
+    if failed:
+        text = f"{len(failed)} of {len(rows)} sounds failed. {' '.join(failed)}"
         warnings.warn(text, stacklevel=2)
     return board

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from numbers import Real
 
 import numpy as np
 import soxr
@@ -19,8 +20,23 @@ K_WEIGHTING = [  # ITU-R BS.1770-4, tables 1 and 2, for 48 kHz
 
 def _allow(low: float, high: float, **settings: float) -> None:
     for name, value in settings.items():
-        if isinstance(value, str) or not low <= value <= high:
+        if not (isinstance(value, Real) and low <= value <= high):
             raise AudioError(f"{name}={value} is out of range: use {low} to {high}.")
+
+
+def check_settings(
+    *,
+    trim: bool = False,
+    noise_reduction_db: float = 0.0,
+    fade_seconds: float = 0.005,
+    peak_db: float = -1.0,
+    loudness_lufs: float | None = None,
+) -> None:
+    """Raise `AudioError` for settings of `finish` that cannot work."""
+    _allow(0, 1, trim=trim)
+    _allow(0, 60, noise_reduction_db=noise_reduction_db)
+    _allow(0, 3600, fade_seconds=fade_seconds)
+    _allow(-70, 0, peak_db=peak_db, loudness_lufs=loudness_lufs or 0.0)
 
 
 def _blocks(sound: Sound) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -144,27 +160,25 @@ def set_level(
     return sound
 
 
-def stages(
-    sound: Sound,
-    *,
-    trim: bool = False,
-    noise_reduction_db: float = 0.0,
-    fade_seconds: float = 0.005,
-    peak_db: float = -1.0,
-    loudness_lufs: float | None = None,
-) -> Iterator[tuple[str, Sound]]:
+def stages(sound: Sound, **settings: float | None) -> Iterator[tuple[str, Sound]]:
     """Yield the name and the result of each stage of `finish`, in their order."""
-    _allow(-70, 0, peak_db=peak_db, loudness_lufs=loudness_lufs or 0.0)
+    check_settings(**settings)
     yield "offset removed", (sound := remove_dc(sound))
-    if trim:
+    if settings.get("trim"):
         yield "silence trimmed", (sound := trim_silence(sound))
-    if noise_reduction_db != 0:
-        sound = reduce_noise(sound, strength_db=noise_reduction_db)
-        yield "noise reduced", sound
-    yield "ends faded", (sound := fade(sound, seconds=fade_seconds))
-    yield "level set", set_level(sound, peak_db=peak_db, loudness_lufs=loudness_lufs)
+    if strength_db := settings.get("noise_reduction_db"):
+        yield "noise reduced", (sound := reduce_noise(sound, strength_db=strength_db))
+    yield (
+        "ends faded",
+        (sound := fade(sound, seconds=settings.get("fade_seconds", 0.005))),
+    )
+    level = {k: settings[k] for k in ("peak_db", "loudness_lufs") if k in settings}
+    yield "level set", set_level(sound, **level)
 
 
 def finish(sound: Sound, **settings: float | None) -> Sound:
-    """Make a sound ready to use: the last of its `stages`, which has the settings."""
+    """Make a sound ready to use, with the settings of `check_settings`.
+
+    By default: no offset, no clicks at the ends, a peak of -1 dBFS.
+    """
     return deque(stages(sound, **settings), maxlen=1)[0][1]

@@ -2,9 +2,13 @@
 
 import html
 import io
+import platform
 from base64 import b64encode
+from collections.abc import Iterable
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,8 +18,11 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from scipy.fft import rfft
+from sklearn.decomposition import PCA
 
-from helpers.audio import Sound
+from helpers.audio import Sound, describe, load
+from helpers.mastering import measure
 from helpers.spectrum import STFT
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
@@ -85,10 +92,11 @@ def level_db(
     """
     n_frames = stft.n_frames(sound.n_samples)
     places = np.unique(np.linspace(0, n_frames - 1, n_columns).astype(int))
-    power = np.empty((len(places), len(stft.frequencies)), np.float32)
-    for row, i in enumerate(places):
-        cut = stft.cut(sound.samples, range(i, i + 1))
-        power[row] = sum(np.abs(stft.transform(c)[0]) ** 2 for c in cut.T) / len(cut.T)
+    cuts = [stft.cut(sound.samples, range(i, i + 1)) for i in places]
+    power = np.zeros((len(places), len(stft.frequencies)), np.float32)
+    for channel in np.moveaxis(cuts, 2, 0):
+        spectrum = rfft(channel * stft.window, axis=1)
+        power += np.abs(spectrum) ** 2 / sound.n_channels
     full_scale = (stft.window.sum() / 2) ** 2
     return 10 * np.log10(power / full_scale + 1e-12), stft.times(n_frames)[places]
 
@@ -159,34 +167,73 @@ def draw_borrowing(ax: Axes, seconds_a: np.ndarray, *, stft: STFT) -> Axes:
     return ax
 
 
-def draw_map(ax: Axes, board: pd.DataFrame, curve: pd.DataFrame) -> Axes:
+def draw_truth(ax: Axes, true: pd.Series, predicted: np.ndarray, *, title: str) -> Axes:
+    """Draw predicted against true values, with the line where they would be equal."""
+    ax.plot(true, predicted, ".", color=COLOURS["A"], ms=3, alpha=0.4)
+    reach = float(np.abs(true).max())
+    ax.plot([-reach, reach], [-reach, reach], ":", color="black", lw=1.5)
+    ax.set(xlabel="true (thousands)", ylabel="predicted (thousands)", title=title)
+    return ax
+
+
+def draw_clouds(
+    ax: Axes, flat: PCA, rows_a: np.ndarray, rows_b: np.ndarray, *, title: str
+) -> Axes:
+    """Draw the descriptions of A and B as two clouds, in the plane `flat` of A's."""
+    n = flat.n_features_in_
+    for rows, name in ((rows_a, "A"), (rows_b, "B")):
+        x, y = flat.transform(rows[:, :n]).T
+        ax.plot(x, y, ".", color=COLOURS[name], ms=4, alpha=0.5, label=name)
+    ax.set(xlabel="first component (dB)", ylabel="second component (dB)", title=title)
+    ax.legend(markerscale=3)
+    ax.label_outer()
+    return ax
+
+
+def draw_phase(ax: Axes, spectrum: np.ndarray, *, stft: STFT, title: str) -> QuadMesh:
+    """Draw the phases of a stretch of frames up to 2 kHz, relative to a steady swing."""
+    n_bins = np.searchsorted(stft.frequencies, min(2000, stft.rate / 2))
+    turns = np.outer(np.arange(len(spectrum)), np.arange(n_bins)) * stft.hop_length
+    swing = np.exp(-2j * np.pi * turns / stft.n_fft)
+    mesh = ax.pcolormesh(
+        stft.times(len(spectrum)),
+        stft.frequencies[:n_bins],
+        np.angle(spectrum[:, :n_bins] * swing).T,
+        cmap="twilight",
+        vmin=-np.pi,
+        vmax=np.pi,
+        shading="nearest",
+        rasterized=True,
+    )
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", title=title)
+    ax.label_outer()
+    return mesh
+
+
+def draw_map(
+    ax: Axes, board: pd.DataFrame, known: pd.DataFrame, curve: pd.DataFrame
+) -> Axes:
     """Draw the map of models: structure kept from B against timbre taken from A.
 
     Parameters
     ----------
-    board : DataFrame
-        One row a render, with ``name``, ``timbre``, ``structure`` and ``recipe``.
+    board, known : DataFrame
+        A row a render or sound to compare, with ``model``, ``timbre``, ``structure``
+        and, in `board`, ``recipe``.
     curve : DataFrame
         The same scores for rising values of blend.
     """
-    ax.plot(
-        curve["timbre"], curve["structure"], "-", color=COLOURS["result"], alpha=0.6
-    )
+    colour = COLOURS["result"]
+    ax.plot(curve["timbre"], curve["structure"], "-", color=colour, label="blend")
+    rows = pd.concat([board, known.assign(recipe="for comparison")])
     for recipe, (marker, colour) in MARKS.items():
-        rows = board[board["recipe"] == recipe]
-        ax.scatter(
-            rows["timbre"],
-            rows["structure"],
-            c=colour,
-            marker=marker,
-            s=70,
-            label=recipe,
-        )
-    _spread_labels(ax, board)
-    ax.set(
-        xlabel="timbre taken from A (0: B itself, 1: A itself)",
-        ylabel="structure kept from B (1: B itself)",
-    )
+        some = rows[rows["recipe"] == recipe]
+        style = {"color": colour, "marker": marker, "s": 70, "label": recipe}
+        ax.scatter(some["timbre"], some["structure"], **style)
+    _spread_labels(ax, rows.dropna(subset=["timbre", "structure"]))
+    ax.set_xlabel("timbre taken from A (0: as B itself, 1: as A itself)")
+    ax.set_ylabel("structure kept from B (1: all)")
+    ax.set_title("The map of models")
     ax.legend(loc="lower left")
     return ax
 
@@ -196,7 +243,7 @@ def _spread_labels(ax: Axes, rows: pd.DataFrame) -> None:
     placed: list[tuple[float, float]] = []
     ordered = rows.sort_values("structure")
     for name, x, y in zip(
-        ordered["name"], ordered["timbre"], ordered["structure"], strict=True
+        ordered["model"], ordered["timbre"], ordered["structure"], strict=True
     ):
         height = y
         while any(abs(x - u) < 0.3 and abs(height - v) < 0.034 for u, v in placed):
@@ -249,3 +296,71 @@ def card(sound: Sound, *, label: str, name: str) -> str:
         f'<img alt="{html.escape(label)}" src="data:image/png;base64,{image}"><br>'
         f"{player(sound, label=label, small=True).data}</div>"
     )
+
+
+def cards(
+    reference: dict[str, Sound], board: pd.DataFrame, *, folder: str | Path
+) -> HTML:
+    """Show a reference sound and all renders of a board, spectrograms over players."""
+    shown = [card(sound, label=label, name="") for label, sound in reference.items()]
+    for row in board.dropna(subset="recipe").itertuples():
+        sound = load(Path(folder, row.file))
+        shown.append(card(sound, label=row.model, name=row.file))
+    return HTML("".join(shown))
+
+
+def table(columns: dict) -> HTML:
+    """Show columns as a table, numbers to three digits."""
+    style = pd.DataFrame(columns).style.hide(axis="index")
+    return HTML(style.format(precision=3, thousands=",", na_rep="").to_html())
+
+
+def facts(sounds: dict[str, Sound]) -> HTML:
+    """Show length, format and level of sounds, and what is unusual about them."""
+    rows = {}
+    for name, sound in sounds.items():
+        fact = describe(sound)
+        remarks = [
+            (fact["clipped"] > 0, "was clipped where it is loudest"),
+            (abs(fact["dc_offset"]) > 1e-3, "has an offset"),
+            (fact["peak_db"] < -40, "is very quiet"),
+            (fact["silence_before"] + fact["silence_after"] > 1, "has silent ends"),
+        ]
+        rows[name] = {
+            "sound": name,
+            "length (s)": fact["duration"],
+            "rate (Hz)": int(fact["rate"]),
+            "channels": int(fact["channels"]),
+            "peak (dBFS)": fact["peak_db"],
+            "RMS (dBFS)": fact["rms_db"],
+            "remarks": ", ".join(text for unusual, text in remarks if unusual)
+            or "none",
+        }
+    return table(pd.DataFrame(rows).T.to_dict("list"))
+
+
+def levels(sounds: Iterable[Sound]) -> dict[str, list[float]]:
+    """Measure peaks, loudness and offset of sounds, as columns of a table."""
+    measured = pd.DataFrame([measure(sound) for sound in sounds])
+    names = {
+        "peak_db": "peak (dBFS)",
+        "true_peak_db": "true peak (dBFS)",
+        "rms_db": "RMS (dBFS)",
+        "loudness_lufs": "loudness (LUFS)",
+        "dc": "offset",
+    }
+    return measured.rename(columns=names).to_dict("list")
+
+
+def scoreboard(board: pd.DataFrame) -> HTML:
+    """Show a scoreboard, each sound a link to its player on the same page."""
+    shown = board.copy()
+    shown["file"] = [f'<a href="#{quote(file)}">{file}</a>' for file in board["file"]]
+    return table(shown.to_dict("list"))
+
+
+def versions(*packages: str) -> HTML:
+    """Show the versions of Python and of `packages`."""
+    names = ["Python", *packages]
+    numbers = [platform.python_version(), *(version(name) for name in packages)]
+    return table({"made with": names, "version": numbers})

@@ -1,9 +1,11 @@
 """How much of A's timbre and of B's structure a result has."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.fft import dct
 from scipy.signal import ShortTimeFFT, get_window
 from scipy.spatial import cKDTree
@@ -135,3 +137,13 @@ def compare(out: Features, a: Features, b: Features) -> dict[str, float]:
     structure = np.mean([scores[name] for name in ("envelope", "onsets", "shape")])
     motion = _nearness(out, a, b, offsets=(0, 4, 8))
     return {**scores, "structure": float(structure), "motion": motion}
+
+
+def score(sounds: Mapping[str, Sound], a: Sound, b: Sound) -> pd.DataFrame:
+    """Score sounds against A and B: a row each, its key in the column ``model``."""
+    of_a, of_b = features(a), features(b)
+    rows = [
+        {"model": name, **compare(features(sound, peak=True), of_a, of_b)}
+        for name, sound in sounds.items()
+    ]
+    return pd.DataFrame(rows)

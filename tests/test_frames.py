@@ -210,3 +210,12 @@ def test_a_model_that_needs_more_frames_says_so(tone):
     few = frame_training(short, stft=STFT_44)
     with pytest.raises(AudioError, match=r"PLSRegression.* 3 audible frames.*longer"):
         fit_frames(PLSRegression(8), few, compress(few)[1])
+
+
+@pytest.mark.parametrize("n_samples", [2, 700, 2500, 3000])
+def test_there_are_always_two_frames_to_learn_from(n_samples, tone):
+    short = Sound(tone.samples[9000 : 9000 + n_samples], tone.rate)
+    training = frame_training(short, stft=STFT_44)
+    assert len(training.runs) >= 2
+    pca, y = compress(training)
+    assert np.isfinite(pca.inverse_transform(y)).all()

@@ -1,0 +1,266 @@
+"""B's gesture in A's timbre, and the classic convolution to compare."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.fft import rfft
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+
+from helpers import convolution
+from helpers.audio import AudioError, Sound, resample
+from helpers.convolution import Pair, classic_convolution, predictive_convolution
+from helpers.models import CATALOGUE
+from helpers.scores import compare, features
+
+
+def part(sound: Sound, seconds: float) -> Sound:
+    """Cut out the beginning of a sound."""
+    return Sound(sound.samples[: int(seconds * sound.rate)], sound.rate)
+
+
+class Mean(RegressorMixin, BaseEstimator):
+    """A regressor of someone's own: it predicts the average frame."""
+
+    def fit(self, X, y):  # noqa: N803
+        """Remember the mean."""
+        self.mean_ = y.mean(axis=0)
+        return self
+
+    def predict(self, X):  # noqa: N803
+        """Give the mean for every row."""
+        return np.tile(self.mean_, (len(X), 1))
+
+
+@pytest.mark.parametrize("model", CATALOGUE)
+def test_every_model_gives_a_sound_like_b_in_shape(model, tone, bursts):
+    a, b = part(tone, 0.3), part(bursts, 0.31)
+    result = predictive_convolution(a, b, model=model)
+    assert result.samples.shape == b.samples.shape
+    assert result.samples.dtype == np.float32
+    assert result.rate == b.rate
+    assert np.isfinite(result.samples).all()
+    assert np.abs(result.samples).max() > 1e-3
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "ridge", "linear_regression"])
+@pytest.mark.parametrize("n_samples", [2, 300, 2500])
+def test_short_sounds_work_on_either_side(model, n_samples, tone, bursts):
+    short, long = Sound(tone.samples[9000:][:n_samples], tone.rate), part(bursts, 0.2)
+    for a, b in ((short, long), (long, short), (short, short)):
+        result = predictive_convolution(a, b, model=model)
+        assert result.samples.shape == b.samples.shape
+        assert np.isfinite(result.samples).all()
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "linear_regression"])
+def test_a_may_have_another_rate_and_other_channels(model, tone, bursts):
+    a = resample(part(tone, 0.5), rate=22050)
+    a = Sound(np.repeat(a.samples, 3, axis=1), a.rate)
+    b = part(bursts, 0.5)
+    result = predictive_convolution(a, b, model=model)
+    assert result.samples.shape == b.samples.shape
+    assert result.rate == b.rate
+
+
+def test_a_predicts_itself(tone, bursts):
+    result = features(predictive_convolution(tone, tone), peak=True)
+    noise = np.resize(bursts.samples[:, :1], tone.samples.shape)
+    a, other = features(tone), features(Sound(noise, tone.rate))
+    # Bursts of noise stand for something that is not A: a timbre of 0.
+    nearness = compare(result, a, other)
+    assert nearness["timbre"] >= 0.98
+    assert nearness["motion"] >= 0.95
+    assert compare(result, a, a)["envelope"] >= 0.99
+
+
+def test_a_result_has_the_timbre_of_a_and_the_loudness_of_b(tone, bursts):
+    result = features(predictive_convolution(tone, bursts), peak=True)
+    scores = compare(result, features(tone), features(bursts))
+    assert scores["timbre"] > 0.5
+    assert scores["envelope"] > 0.9
+
+
+def test_a_regressor_of_ones_own_works_and_is_not_changed(tone, bursts):
+    model, b = Mean(), part(bursts, 0.4)
+    result = predictive_convolution(tone, b, model=model)
+    assert result.samples.shape == b.samples.shape
+    assert np.isfinite(result.samples).all()
+    assert not vars(model)
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "extra_trees", "linear_regression"])
+def test_two_runs_give_the_same_bytes(model, tone, bursts):
+    one, two = (
+        predictive_convolution(part(tone, 0.4), part(bursts, 0.4), model=model)
+        for _ in range(2)
+    )
+    assert one.samples.tobytes() == two.samples.tobytes()
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "ridge", "linear_regression"])
+def test_equal_channels_stay_equal_and_panned_ones_panned(model, tone, bursts):
+    left = part(bursts, 0.5).samples[:, :1]
+    b = Sound(np.hstack([left, left, left / 4]), bursts.rate)
+    result = predictive_convolution(tone, b, model=model).samples
+    np.testing.assert_array_equal(result[:, 0], result[:, 1])
+    if CATALOGUE[model].recipe == "frames":
+        # The floors under silence do not move with the level: 0.1 dB.
+        loud = np.abs(result[:, 0]) > np.abs(result[:, 0]).max() / 100
+        np.testing.assert_allclose(result[loud, 2] * 4, result[loud, 0], rtol=0.012)
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "sparse_mixture", "ridge", "ransac"])
+def test_blocks_give_the_whole(model, tone, bursts, monkeypatch):
+    render = partial(predictive_convolution, tone, bursts, model=model, blend=0.9)
+    whole = render().samples
+    small = partial(convolution.by_blocks, block_frames=20)
+    monkeypatch.setattr(convolution, "by_blocks", small)
+    # Sums in another order; eight rounds of phase reconstruction carry them further.
+    atol = 1e-3 if model == "ridge" else 1e-5
+    np.testing.assert_allclose(render().samples, whole, atol=atol)
+
+
+def test_a_blend_of_0_is_b_sample_for_sample(tone, bursts):
+    result = predictive_convolution(tone, bursts, blend=0)
+    np.testing.assert_array_equal(result.samples, bursts.samples)
+
+
+def test_a_blend_between_lies_between(tone, bursts):
+    a, b = features(tone), features(bursts)
+    timbres = [
+        compare(
+            features(predictive_convolution(tone, bursts, blend=blend), peak=True), a, b
+        )["timbre"]
+        for blend in (0, 0.5, 1)
+    ]
+    assert timbres == sorted(timbres)
+
+
+def test_breakpoints_move_from_b_to_the_prediction(tone, bursts):
+    points = [(0, 0), (0.4, 0), (0.5, 1)]
+    full, mixed = (
+        predictive_convolution(tone, bursts, blend=blend).samples
+        for blend in (1, points)
+    )
+    before, after = int(0.4 * 44100), int(0.5 * 44100) + 2048
+    np.testing.assert_array_equal(mixed[:before], bursts.samples[:before])
+    np.testing.assert_allclose(mixed[after:], full[after:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "blend",
+    [-0.1, 1.5, np.nan, "half", None, [], [1, 2], [(0, 2)], [(1, 0), (0, 1)], [(0,)]],
+)
+def test_a_blend_that_does_not_work_is_refused(blend, tone, bursts, monkeypatch):
+    monkeypatch.delattr(Pair, "render")  # refused before the work, not after it
+    with pytest.raises(AudioError, match=r"blend=.*give a number from 0"):
+        predictive_convolution(tone, bursts, blend=blend)
+
+
+@pytest.mark.parametrize("convolve", [predictive_convolution, classic_convolution])
+@pytest.mark.parametrize(
+    ("samples", "fault"),
+    [
+        (np.zeros((4000, 1)), "silent"),
+        (np.full((4000, 1), np.nan), "NaN"),
+        (np.ones((1, 1)), "under 2 samples"),
+        (np.ones((0, 1)), "under 2 samples"),
+    ],
+)
+def test_what_is_no_sound_is_refused_by_name(convolve, samples, fault, tone):
+    bad = Sound(samples.astype(np.float32), 44100)
+    with pytest.raises(AudioError, match=f"Sound A .*{fault}"):
+        convolve(bad, tone)
+    with pytest.raises(AudioError, match=f"Sound B .*{fault}"):
+        convolve(tone, bad)
+
+
+def test_settings_that_do_not_fit_are_refused(tone):
+    with pytest.raises(AudioError, match="nearest_pth"):
+        predictive_convolution(tone, tone, model="nearest_pth")
+    with pytest.raises(AudioError, match="hop_length"):
+        predictive_convolution(tone, tone, hop_length=2048)
+
+
+def test_held_out_frames_score_a_regressor(tone):
+    again = Sound(np.tile(tone.samples, (2, 1)), tone.rate)
+    pair = Pair(again, tone)
+    # What comes for the second time can be known.
+    assert 0.5 < pair.held_out_r2(KNeighborsRegressor(1)) <= 1
+    assert pair.held_out_r2(Mean()) <= 0
+    assert pair.held_out_r2(LinearRegression(), recipe="bins") <= 1
+
+
+def test_nothing_is_held_out_of_a_sound_that_is_too_short(tone):
+    short = part(tone, 0.01)
+    assert np.isnan(Pair(short, short).held_out_r2(Ridge()))
+
+
+def small(*columns, rate=8000) -> Sound:
+    """Make a sound of a few samples."""
+    return Sound(np.array(columns, np.float32).T, rate)
+
+
+def test_classic_convolution_is_a_convolution_of_bs_length_and_peak_1():
+    a, b = [0.5, -0.25, 0.125], [1, 0, 0.5, 0.25, -1, 0.5]
+    expected = np.convolve(a, b)[:6]
+    result = classic_convolution(small(a), small(b))
+    assert result.rate == 8000
+    # The FFT is of double precision, the result is stored in single.
+    expected = (expected / np.abs(expected).max())[:, None]
+    np.testing.assert_allclose(result.samples, expected, atol=1e-6)
+
+
+def test_each_channel_of_b_meets_its_own_of_a():
+    a, b = np.random.default_rng(0).uniform(-1, 1, (2, 3, 50))
+    result = classic_convolution(small(*a[:2]), small(*b)).samples
+    pairs = ((b[0], a[0]), (b[1], a[1]), (b[2], a[1]))
+    expected = np.transpose([np.convolve(*pair)[:50] for pair in pairs])
+    expected /= np.abs(expected).max()
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+def test_ring_modulation_is_a_product_with_a_repeated():
+    a, b = [1, -0.5], [1, 0.5, 0.25, 0.5, 0.75]
+    result = classic_convolution(small(a), small(b), ring=True)
+    expected = [1, -0.25, 0.25, -0.25, 0.75]
+    np.testing.assert_allclose(result.samples[:, 0], expected, atol=1e-6)
+
+
+def test_brightening_is_a_difference():
+    a, b = [1, 0], [0.5, 0.5, -0.5, 0]
+    result = classic_convolution(small(a), small(b), brighten=True)
+    np.testing.assert_allclose(result.samples[:, 0], [0.5, 0, -1, 0.5], atol=1e-6)
+
+
+def test_a_window_fades_the_impulse():
+    a, b = [1, 1, 1, 1], [1, 0, 0, 0, 0]
+    result = classic_convolution(small(a), small(b), window="hann")
+    np.testing.assert_allclose(result.samples[:, 0], [0, 0.5, 1, 0.5, 0], atol=1e-6)
+    with pytest.raises(AudioError, match="no window 'fadeout'"):
+        classic_convolution(small(a), small(b), window="fadeout")
+
+
+def test_a_moving_impulse_as_long_as_a_stands_still(tone, bursts):
+    a, b = part(tone, 0.1), part(bursts, 0.5)
+    still, moving = (
+        classic_convolution(a, b, moving_seconds=seconds).samples
+        for seconds in (None, 0.1)
+    )
+    # Windows that overlap by half add up to one.
+    np.testing.assert_allclose(moving, still, atol=1e-5)
+
+
+def test_a_moving_impulse_goes_through_a_while_b_goes_by():
+    seconds = np.arange(8000) / 8000
+    hertz = np.where(seconds < 0.5, 500, 2000)
+    a = small(np.sin(2 * np.pi * hertz * seconds))
+    b = small(np.random.default_rng(0).uniform(-1, 1, 8000))
+    result = classic_convolution(a, b, moving_seconds=0.1).samples[:, 0]
+    early, late = (np.abs(rfft(x)).argmax() for x in (result[:2000], result[-2000:]))
+    # 2000 samples at 8 kHz: a bin is 4 Hz; the impulse of 0.1 s is 10 Hz wide.
+    assert early * 4 == pytest.approx(500, abs=20)
+    assert late * 4 == pytest.approx(2000, abs=20)
