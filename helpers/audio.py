@@ -182,6 +182,22 @@ def describe(sound: Sound) -> dict[str, float]:
     return facts | {"silence_before": ends[0], "silence_after": ends[1]}
 
 
+def mono(sound: Sound) -> Sound:
+    """Mix all channels to one: their mean, or the first if the mean cancels out."""
+    if sound.n_channels == 1:
+        return sound
+    powers = sum(
+        np.array([np.square(block.mean(axis=1)).sum(), np.square(block[:, 0]).sum()])
+        for block in sound.blocks()
+    )
+    cancels = powers[0] < 0.01 * powers[1]
+    mixed = (
+        block[:, :1] if cancels else block.mean(axis=1, keepdims=True)
+        for block in sound.blocks()
+    )
+    return Sound(gather(mixed, n_samples=sound.n_samples, n_channels=1), sound.rate)
+
+
 def resample(sound: Sound, *, rate: int) -> Sound:
     """Bring a sound to `rate`, 1000 to 768000 Hz, block by block, with soxr at VHQ.
 

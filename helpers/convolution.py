@@ -9,7 +9,7 @@ from scipy.signal import get_window, oaconvolve
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from helpers.audio import AudioError, Sound, check, resample
+from helpers.audio import AudioError, Sound, check, mono, resample
 from helpers.bins import (
     FEATURES,
     TARGETS,
@@ -58,6 +58,8 @@ class Pair:
             raise AudioError(f"seed={seed} does not work: use a whole number from 0.")
         self.stft = STFT(b.rate, n_fft, hop_length)
         self.a, self.b, self.seed = resample(a, rate=b.rate), b, seed
+        if b.n_channels == 1:
+            self.a = mono(self.a)
 
     @cached_property
     def bins(self) -> pd.DataFrame:
@@ -83,9 +85,13 @@ class Pair:
 
     @cached_property
     def aligned(self) -> np.ndarray:
-        """B's descriptions, channel by channel, where A lives."""
-        described = describe(self.b, stft=self.stft)
-        return np.array([align(one, self.training, self.nearest) for one in described])
+        """B's descriptions where A lives, ``(n_frames, n_columns)``."""
+        return align(describe(self.b, stft=self.stft), self.training, self.nearest)
+
+    @cached_property
+    def compressed(self) -> tuple:
+        """A's magnitudes in a few numbers, as from `compress`."""
+        return compress(self.training)
 
     def render(self, model: RegressorMixin, *, recipe: str = "frames") -> Sound:
         """Predict B with a regressor that learns from A, before any finishing."""
@@ -108,43 +114,53 @@ class Pair:
             guess = np.column_stack([one.predict(rest[FEATURES]) for one in fitted])
             return float(r2_score(rest[TARGETS], guess))
         cut = len(self.training.runs) * 4 // 5
-        y = compress(self.training)[1]
+        y = self.compressed[1]
         if not 2 < cut < len(y) - 1:
             return np.nan
-        first = Training(*(part[:cut] for part in self.training))
+        first = self.training._replace(
+            description=self.training.description[:cut], runs=self.training.runs[:cut]
+        )
         fitted = fit_frames(model, first, y[:cut])
         return float(r2_score(y[cut:], fitted.predict(self.training.description[cut:])))
 
 
 def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
-    """Predict every channel of B frame by frame, in the loudness of B's frames.
+    """Predict B frame by frame, in the loudness of B's frames.
+
+    The choice is made once for all channels, so that they stay together; each channel
+    of B then borrows from the channel of A of the same number (counted round where A
+    has fewer), at its own loudness: A's width, in B's stereo image.
 
     A model with a method ``weights`` says which frames of A it mixes: they are mixed
     as they are. Of any other only magnitudes are known: their phases are reconstructed,
     starting from those of the frames that the alignment chose.
     """
-    training, stft = pair.training, pair.stft
+    training, stft, aligned = pair.training, pair.stft, pair.aligned
     borrows = hasattr(model, "weights")
-    pca, y = compress(training)
     if borrows:
-        fitted = fit_frames(model, training, np.arange(len(y)))
-        weights = [fitted.weights(described) for described in pair.aligned]
+        rows = np.arange(len(training.runs))
+        weights = fit_frames(model, training, rows).weights(aligned)
     else:
-        fitted = fit_frames(model, training, y)
-        weights = [pair.nearest.weights(described) for described in pair.aligned]
+        pca, y = pair.compressed
+        fitted, weights = fit_frames(model, training, y), pair.nearest.weights(aligned)
 
     def process(padded: np.ndarray, frames: range) -> np.ndarray:
         rows = slice(frames[0], frames[-1] + 1)
+        borrowed = [weights[rows] @ channel for channel in training.spectrum]
+        # A little of all channels, for where a channel of A is silent.
+        some = sum(borrowed) * np.float32(0.1 / len(borrowed))
+        if not borrows:
+            guess = fitted.predict(aligned[rows])
+            roots = pca.inverse_transform(guess).astype(np.float32)
+            magnitude = np.maximum(roots, 0) ** 2
         channels = []
         for channel, samples in enumerate(padded.T):
-            loudness = np.linalg.norm(stft.transform(samples), axis=1, keepdims=True)
-            spectrum = weights[channel][rows] @ training.spectrum
+            spectrum = borrowed[channel % len(borrowed)] + some
             if not borrows:
-                guess = fitted.predict(pair.aligned[channel][rows])
-                roots = pca.inverse_transform(guess).astype(np.float32)
-                spectrum = griffin_lim(np.maximum(roots, 0) ** 2, spectrum, stft=stft)
-            norm = np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
-            channels.append(stft.inverse(spectrum * (loudness / norm)))
+                spectrum = griffin_lim(magnitude, spectrum, stft=stft)
+            loudness = np.linalg.norm(stft.transform(samples), axis=1, keepdims=True)
+            loudness /= np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
+            channels.append(stft.inverse(spectrum * loudness))
         return np.stack(channels, axis=1)
 
     return by_blocks(pair.b, process, stft=stft, context=32)

@@ -18,30 +18,29 @@ STRETCH = 64  # frames of a long A that stay together
 
 
 def describe(sound: Sound, *, stft: STFT, block_frames: int = 1024) -> np.ndarray:
-    """Describe every frame of every channel coarsely.
+    """Describe every frame coarsely: the mean power of all channels.
 
     Returns
     -------
-    ndarray of shape (n_channels, n_frames, N_BANDS + 2)
+    ndarray of shape (n_frames, N_BANDS + 2)
         Float32, in dB: the power of the frame, at unit loudness, in mel bands; its
-        loudness under that of the loudest frame of the channel; and its spectral flux,
-        the mean rise of the audible bands since the frame before.
+        loudness under that of the loudest frame; and its spectral flux, the mean rise
+        of the audible bands since the frame before.
     """
     weights = mel_bands(stft.frequencies, N_BANDS) ** 2
     n_frames = stft.n_frames(sound.n_samples)
-    described = np.empty((sound.n_channels, n_frames, N_BANDS + 2), np.float32)
+    described = np.empty((n_frames, N_BANDS + 2), np.float32)
     for first in range(0, n_frames, block_frames):
         frames = range(first, min(first + block_frames, n_frames))
-        for channel, samples in enumerate(stft.cut(sound.samples, frames).T):
-            power = np.abs(stft.transform(samples)) ** 2
-            loudness = power.sum(axis=1, keepdims=True) + 1e-12
-            here = described[channel, frames[0] : frames[-1] + 1]
-            here[:, :N_BANDS] = 10 * np.log10(power @ weights / loudness + 1e-9)
-            here[:, N_BANDS] = 10 * np.log10(loudness[:, 0])
-    for channel in described:
-        channel[:, N_BANDS] -= channel[:, N_BANDS].max()
-        rise = np.diff(audible(channel), axis=0, prepend=audible(channel[:1]))
-        channel[:, N_BANDS + 1] = np.maximum(rise, 0).mean(axis=1)
+        cut = stft.cut(sound.samples, frames)
+        power = sum(np.abs(stft.transform(channel)) ** 2 for channel in cut.T)
+        loudness = power.sum(axis=1, keepdims=True) + 1e-12
+        here = described[frames[0] : frames[-1] + 1]
+        here[:, :N_BANDS] = 10 * np.log10(power @ weights / loudness + 1e-9)
+        here[:, N_BANDS] = 10 * np.log10(loudness[:, 0])
+    described[:, N_BANDS] -= described[:, N_BANDS].max()
+    rise = np.diff(audible(described), axis=0, prepend=audible(described[:1]))
+    described[:, N_BANDS + 1] = np.maximum(rise, 0).mean(axis=1)
     return described
 
 
@@ -55,7 +54,7 @@ class Training(NamedTuple):
     """The frames of A that a regressor of the frame recipe learns from."""
 
     description: np.ndarray  # (n_rows, N_BANDS + 2), as from `describe`
-    spectrum: np.ndarray  # complex64 (n_rows, n_bins), at unit loudness
+    spectrum: np.ndarray  # complex64 (n_channels, n_rows, n_bins), at unit loudness
     runs: np.ndarray  # (n_rows,) rows of one run follow each other in time
     numbers: np.ndarray  # (n_rows,) which frame of A it is
 
@@ -63,38 +62,34 @@ class Training(NamedTuple):
 def frame_training(
     a: Sound, *, stft: STFT, max_frames: int = 4096, seed: int = 42
 ) -> Training:
-    """Collect A's audible frames, from all of its channels.
+    """Collect A's audible frames.
 
     Frames that hang over an end of A are left out: they would click. Of a long sound
     a seeded choice of stretches, `max_frames` together, is enough.
     """
     described = describe(a, stft=stft)
-    heard = described[:, :, N_BANDS] > -ACTIVE_DB
+    heard = described[:, N_BANDS] > -ACTIVE_DB
     margin = stft.n_fft // stft.hop_length // 2
-    if heard[:, margin : -margin - 1].sum() > 1:
-        heard[:, :margin] = heard[:, -margin - 1 :] = False
+    if heard[margin : -margin - 1].sum() > 1:
+        heard[:margin] = heard[-margin - 1 :] = False
     elif heard.sum() < 2:  # nothing can be learned from one frame
         heard[:] = True
-    channel, number = np.nonzero(heard)
-    runs = np.cumsum((np.diff(number, prepend=-2) != 1) | np.diff(channel, prepend=0))
-    if len(runs) > max_frames:
-        stretches = np.arange(len(runs)) // STRETCH
+    numbers = np.flatnonzero(heard)
+    runs = np.cumsum(np.diff(numbers, prepend=-2) != 1)
+    if len(numbers) > max_frames:
+        stretches = np.arange(len(numbers)) // STRETCH
         order = np.random.default_rng(seed).permutation(stretches[-1] + 1)
         kept = np.isin(stretches, order[: max_frames // STRETCH])
-        channel, number, runs = (
-            channel[kept],
-            number[kept],
-            (runs + stretches)[kept],
-        )
-    spectrum = np.empty((len(runs), len(stft.frequencies)), np.complex64)
+        numbers, runs = numbers[kept], (runs + stretches)[kept]
+    shape = (a.n_channels, len(numbers), len(stft.frequencies))
+    spectrum = np.empty(shape, np.complex64)
     for run in np.unique(runs):
         rows = np.flatnonzero(runs == run)
-        frames = range(number[rows[0]], number[rows[-1]] + 1)
-        spectrum[rows] = stft.transform(
-            stft.cut(a.samples, frames)[:, channel[rows[0]]]
-        )
-    spectrum /= np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
-    return Training(described[channel, number], spectrum, runs, number)
+        frames = range(numbers[rows[0]], numbers[rows[-1]] + 1)
+        for channel, samples in enumerate(stft.cut(a.samples, frames).T):
+            spectrum[channel, rows] = stft.transform(samples)
+    spectrum /= np.linalg.norm(spectrum, axis=(0, 2))[:, None] + 1e-12
+    return Training(described[numbers], spectrum, runs, numbers)
 
 
 def _rotation(x: np.ndarray, y: np.ndarray) -> Callable:
@@ -171,7 +166,7 @@ def compress(training: Training, *, n_components: int = 40) -> tuple[PCA, np.nda
         Its inverse gives back square roots of magnitudes.
     y : ndarray of shape (n_rows, n_components or fewer)
     """
-    roots = np.sqrt(np.abs(training.spectrum))
+    roots = np.sqrt(np.linalg.norm(training.spectrum, axis=0))
     n_components = min(n_components, *roots.shape)
     pca = PCA(n_components, svd_solver="randomized", random_state=0)
     return pca, pca.fit_transform(roots)

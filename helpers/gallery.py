@@ -28,7 +28,8 @@ from helpers.scores import compare, features
 RANKED_BY = ["timbre", "structure", "motion"]  # by their mean
 COLUMNS = ["file", "model", "recipe", "direction", "seconds", "timbre", "envelope"]
 COLUMNS += ["onsets", "shape", "structure", "motion", "held_out_r2"]
-ONE_AT_A_TIME = threading.Lock()  # so that two threads do not make one analysis twice
+ANALYSING = threading.Lock()  # so that two threads do not make one analysis twice
+SAVING = threading.Lock()  # so that nothing is saved once a batch was interrupted
 
 
 def grid(files_a: Iterable[str | Path], files_b: Iterable[str | Path]) -> dict:
@@ -83,26 +84,29 @@ def _analyse(a: Path, b: Path, analysis: tuple, _contents: tuple) -> tuple:
 
 
 def render_one(
-    path: Path, files: tuple, model: str | RegressorMixin, settings: dict, contents=()
+    path: Path, files: tuple, model: str | RegressorMixin, batch: dict, contents=()
 ) -> dict:
     """Render one pair with one model into `path`; return its row of the scoreboard.
 
-    `settings` has the ``analysis`` and the ``finishing`` of `render_all`. Calls with
-    the same `contents` (digests of both files) share an analysis. Where anything goes
-    wrong there is an ``error``, a sentence, in place of scores.
+    `batch` has the ``analysis`` and the ``finishing`` of `render_all`. Calls with the
+    same `contents` (digests of both files) share an analysis. Where anything goes wrong
+    there is an ``error``, a sentence, in place of scores.
     """
-    analysis, row = settings["analysis"], {"file": path.name}
+    analysis, row = batch["analysis"], {"file": path.name}
     try:
         regressor, recipe = make_model(model, seed=analysis.get("seed", 42))
         with threadpool_limits(1):  # its results differ with the number of threads
-            with ONE_AT_A_TIME:
+            with ANALYSING:
                 known = tuple(sorted(analysis.items())), contents
                 pair, *features_ab = _analyse(*files, *known)
                 _ = pair.bins if recipe == "bins" else pair.aligned
             start = time.perf_counter()
             sound = pair.render(regressor, recipe=recipe)
-            result = finish(sound, **settings["finishing"])
-            save(path, result, inputs=files)
+            result = finish(sound, **batch["finishing"])
+            with SAVING:
+                if batch.get("interrupted"):
+                    return row
+                save(path, result, inputs=files)
             row |= {"recipe": recipe, "seconds": time.perf_counter() - start}
             row |= compare(features(result, peak=True), *features_ab)
             row["held_out_r2"] = pair.held_out_r2(regressor, recipe=recipe)
@@ -153,7 +157,7 @@ def render_all(
     """
     folder = Path(folder).resolve()
     models = models if isinstance(models, Mapping) else {name: name for name in models}
-    settings = {"analysis": analysis or {}, "finishing": finishing or {}}
+    batch = {"analysis": analysis or {}, "finishing": finishing or {}}
     code = [_digest(file) for file in sorted(Path(__file__).parent.glob("*.py"))]
     pairs = {name: tuple(Path(f).resolve() for f in pairs[name]) for name in pairs}
     contents = {file: _digest(file) for files in pairs.values() for file in files}
@@ -166,24 +170,31 @@ def render_all(
             if path in rows or path in contents or path.parent != folder:
                 raise AudioError(f"{path} cannot be made: rename the pair or model.")
             rows[path] = {"file": path.name, "model": name, "direction": direction}
-            made_from[path] = content_hash((known, model, settings, code))
+            made_from[path] = content_hash((known, model, batch, code))
             made = [made_from[path], _digest(path)]
             if before := _recall(_memory(path), made):
                 rows[path] = before
             else:
-                jobs += [delayed(render_one)(path, files, model, settings, known)]
+                jobs += [delayed(render_one)(path, files, model, batch, known)]
     folder.mkdir(parents=True, exist_ok=True)
     parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
+    results = parallel(jobs)
     bar = {"total": len(rows), "initial": len(rows) - len(jobs), "desc": "rendering"}
     try:
         with quietly(), threadpool_limits(1):
-            for row in tqdm(parallel(jobs), **bar, unit="sound"):
+            for row in tqdm(results, **bar, unit="sound"):
                 path = folder / row["file"]
                 rows[path] |= row
                 if "error" not in row:
                     made = [made_from[path], _digest(path)]
                     _write(_memory(path), json.dumps(rows[path] | {"made": made}))
-    finally:  # what a worker that was stopped may have left
+    except BaseException:
+        with SAVING:
+            batch["interrupted"] = True  # threads cannot be stopped, only told
+        with warnings.catch_warnings(action="ignore"):  # that it stops early
+            results.close()
+        raise
+    finally:  # what a worker that was killed may have left
         for path in rows:
             for part in folder.glob(f".{glob.escape(path.name)}.*"):
                 part.unlink(missing_ok=True)

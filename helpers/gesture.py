@@ -33,7 +33,7 @@ def loudness_db(sound: Sound, channel: int) -> np.ndarray:
 
 
 def apply_gain(sound: Sound, gains_db: np.ndarray, *, hop_length: int) -> Sound:
-    """Turn each channel up and down along a curve, ``(n_channels, n_points)`` in dB.
+    """Turn channels up and down along curves in dB, ``(n_channels or 1, n_points)``.
 
     There is a point every `hop_length` samples and a cubic curve between them: a gain
     with corners would put sidebands where A has silence.
@@ -67,25 +67,25 @@ def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
 
 
 def bands_db(sound: Sound, *, stft: STFT) -> np.ndarray:
-    """Measure forty mel bands in dB, ``(n_channels, n_frames, 40)``."""
+    """Measure forty mel bands in dB, the mean of the channels, ``(n_frames, 40)``."""
     weights, n_frames = mel_bands(stft.frequencies, 40), stft.n_frames(sound.n_samples)
-    bands = np.empty((sound.n_channels, n_frames, 40), np.float32)
+    bands = np.empty((n_frames, 40), np.float32)
     for start, stop in _blocks(n_frames * stft.hop_length):
         frames = range(start // stft.hop_length, stop // stft.hop_length)
-        for channel, samples in enumerate(stft.cut(sound.samples, frames).T):
-            power = np.abs(stft.transform(samples)) ** 2
-            level = 10 * np.log10(power @ weights + 1e-9)
-            bands[channel, frames[0] : frames[-1] + 1] = level
+        cut = stft.cut(sound.samples, frames)
+        power = sum(np.abs(stft.transform(channel)) ** 2 for channel in cut.T)
+        level_db = 10 * np.log10(power @ weights / len(cut.T) + 1e-9)
+        bands[frames[0] : frames[-1] + 1] = level_db
     return bands
 
 
 def spectral_flux(bands: np.ndarray) -> np.ndarray:
-    """Measure how much bands rise from frame to frame, ``(n_channels, n_frames)``.
+    """Measure how much bands, 60 dB deep, rise since the frame before, ``(n_frames,)``.
 
-    In dB, the mean over the bands, 60 dB deep.
+    The mean over the bands, in dB.
     """
-    bands = np.maximum(bands, bands.max(axis=(1, 2), keepdims=True) - 60)
-    return np.maximum(np.diff(bands, axis=1, prepend=bands[:, :1]), 0).mean(axis=2)
+    bands = np.maximum(bands, bands.max() - 60)
+    return np.maximum(np.diff(bands, axis=0, prepend=bands[:1]), 0).mean(axis=1)
 
 
 def articulate(
@@ -102,17 +102,19 @@ def articulate(
 
     Where B's spectral flux exceeds the sound's own, a gain rises and falls back at once
     (it keeps `leak` of itself from frame to frame); where the sound moves and B does
-    not, it dips; by `limit_db` at most. B's flux counts in proportion to the sound's,
-    over six seconds. Each round adds `step` of what the last one left to do.
+    not, it dips; by `limit_db` at most, and for all channels alike. B's flux counts in
+    proportion to the sound's, over six seconds. Each round adds `step` of what the last
+    one left to do.
     """
     bands, wanted = bands_db(sound, stft=stft), spectral_flux(bands_db(b, stft=stft))
     span = round(6 * stft.rate / stft.hop_length)
-    flux = spectral_flux(bands)
-    size, size_b = (uniform_filter1d(x**2, span, axis=1) for x in (flux, wanted))
+    size, size_b = (
+        uniform_filter1d(x**2, span) for x in (spectral_flux(bands), wanted)
+    )
     wanted *= np.sqrt(size / (size_b + 1e-3))
-    gains_db = np.zeros_like(flux)
+    gain_db = np.zeros_like(wanted)
     for _ in range(n_rounds):
-        flux = spectral_flux(bands + gains_db[..., None])
-        gains_db += lfilter([step], [1, -leak], wanted - flux, axis=1)
-        gains_db = np.clip(gains_db, -limit_db, limit_db)
-    return apply_gain(sound, gains_db, hop_length=stft.hop_length)
+        flux = spectral_flux(bands + gain_db[:, None])
+        gain_db += lfilter([step], [1, -leak], wanted - flux)
+        gain_db = np.clip(gain_db, -limit_db, limit_db)
+    return apply_gain(sound, gain_db[None], hop_length=stft.hop_length)

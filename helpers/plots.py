@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from scipy.fft import rfft
 from sklearn.decomposition import PCA
 
-from helpers.audio import Sound, describe, load
+from helpers.audio import Sound, describe, load, resample
 from helpers.mastering import measure
 from helpers.spectrum import STFT
 
@@ -157,7 +157,7 @@ def draw_frames(
 
 
 def draw_borrowing(ax: Axes, seconds_a: np.ndarray, *, stft: STFT) -> Axes:
-    """Draw from which moment of A each frame of B borrows, ``(n_frames,)`` in seconds."""
+    """Draw which moment of A each frame of B borrows, ``(n_frames,)`` in seconds."""
     times = stft.times(len(seconds_a))
     jump = np.abs(np.diff(seconds_a, prepend=seconds_a[0])) > 1.5 * times[1]
     line = np.where(jump, np.nan, seconds_a)
@@ -191,7 +191,7 @@ def draw_clouds(
 
 
 def draw_phase(ax: Axes, spectrum: np.ndarray, *, stft: STFT, title: str) -> QuadMesh:
-    """Draw the phases of a stretch of frames up to 2 kHz, relative to a steady swing."""
+    """Draw the phases of a stretch of frames up to 2 kHz, against a steady swing."""
     n_bins = np.searchsorted(stft.frequencies, min(2000, stft.rate / 2))
     turns = np.outer(np.arange(len(spectrum)), np.arange(n_bins)) * stft.hop_length
     swing = np.exp(-2j * np.pi * turns / stft.n_fft)
@@ -262,14 +262,19 @@ def player(
     Ogg Vorbis; a longer sound is linked by its `path`.
     """
     if sound.duration <= EMBED_SECONDS or path is None:
-        samples = np.asarray(sound.samples[: round(sound.rate * EMBED_SECONDS), :2])
-        steps = np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+        first = Sound(sound.samples[: sound.rate * EMBED_SECONDS][:, :2], sound.rate)
+        if not 8000 <= first.rate <= 96000:  # browsers and the encoders stumble
+            first = resample(first, rate=48000)
+        steps = np.rint(first.samples * 2**15).clip(-(2**15), 2**15 - 1)
+        steps, shape = steps.astype(np.int16), (first.rate, first.n_channels)
         form, subtype, kind = FORMATS[small]
         buffer = io.BytesIO()
-        soundfile.write(buffer, steps, sound.rate, format=form, subtype=subtype)
+        with soundfile.SoundFile(buffer, "w", *shape, subtype, format=form) as file:
+            for i in range(0, len(steps), 2**16):  # libvorbis crashes on millions
+                file.write(steps[i : i + 2**16])
         source = f"data:{kind};base64,{b64encode(buffer.getvalue()).decode()}"
     else:
-        source = html.escape(Path(path).as_posix())
+        source = quote(Path(path).as_posix())
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'
         f"<figcaption>{html.escape(label)}</figcaption>"
@@ -355,7 +360,8 @@ def levels(sounds: Iterable[Sound]) -> dict[str, list[float]]:
 def scoreboard(board: pd.DataFrame) -> HTML:
     """Show a scoreboard, each sound a link to its player on the same page."""
     shown = board.copy()
-    shown["file"] = [f'<a href="#{quote(file)}">{file}</a>' for file in board["file"]]
+    link = '<a href="#{}">{}</a>'
+    shown["file"] = [link.format(quote(f), html.escape(f)) for f in board["file"]]
     return table(shown.to_dict("list"))
 
 

@@ -66,14 +66,16 @@ def test_a_may_have_another_rate_and_other_channels(model, tone, bursts):
 
 
 def test_a_predicts_itself(tone, bursts):
-    result = features(predictive_convolution(tone, tone), peak=True)
-    noise = np.resize(bursts.samples[:, :1], tone.samples.shape)
-    a, other = features(tone), features(Sound(noise, tone.rate))
-    # Bursts of noise stand for something that is not A: a timbre of 0.
-    nearness = compare(result, a, other)
+    # Silence around it: its first and last frames are not learned from.
+    samples = np.pad(tone.samples, ((3000, 3000), (0, 0)))
+    a = Sound(samples, tone.rate)
+    noise = Sound(np.resize(bursts.samples[:, :1], samples.shape), tone.rate)
+    result = features(predictive_convolution(a, a), peak=True)
+    # Bursts of noise stand for what is not A: a timbre of 0.
+    nearness = compare(result, features(a), features(noise))
     assert nearness["timbre"] >= 0.98
     assert nearness["motion"] >= 0.95
-    assert compare(result, a, a)["envelope"] >= 0.99
+    assert compare(result, features(a), features(a))["envelope"] >= 0.99
 
 
 def test_a_result_has_the_timbre_of_a_and_the_loudness_of_b(tone, bursts):

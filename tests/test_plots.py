@@ -1,0 +1,284 @@
+"""Pictures land on the axes they are given, with units; players keep the level."""
+
+import io
+import re
+from base64 import b64decode
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from matplotlib.colors import same_color
+from sklearn.decomposition import PCA
+
+from helpers import plots
+from helpers.audio import Sound, save
+from helpers.spectrum import STFT
+
+STFT_44 = STFT(44100)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_screen():
+    before = mpl.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.switch_backend(before)
+
+
+@pytest.fixture
+def ax():
+    """Make axes to draw on, and other axes that are current."""
+    figure, axes = plt.subplots(1, 2)
+    plt.sca(axes[1])
+    yield axes[0]
+    assert not axes[1].has_data()  # nothing was drawn where nobody asked
+    plt.close(figure)
+
+
+@pytest.fixture(autouse=True)
+def _settings_stay():
+    before = mpl.rcParams.copy()
+    yield
+    assert mpl.rcParams == before
+    plt.close("all")
+
+
+@pytest.fixture
+def board() -> pd.DataFrame:
+    """Make a scoreboard of three renders, two of them at one place."""
+    return pd.DataFrame(
+        {
+            "file": ["one & two.wav", "b.wav", "c.wav"],
+            "model": ["ridge", "nearest_path", "linear_regression"],
+            "recipe": ["frames", "frames", "bins"],
+            "timbre": [0.5, 0.5, 0.1],
+            "structure": [0.8, 0.8, 0.9],
+        }
+    )
+
+
+def labels(ax) -> tuple[str, str]:
+    """Read what the axes say."""
+    return ax.get_xlabel(), ax.get_ylabel()
+
+
+def audio(page: str, form: str) -> tuple[np.ndarray, int]:
+    """Decode the sound that is embedded in a page."""
+    data = re.search(rf'src="data:audio/{form};base64,([^"]+)"', page)[1]
+    return soundfile.read(io.BytesIO(b64decode(data)), always_2d=True)
+
+
+def test_a_canvas_is_white_and_wide_and_gives_an_array_of_axes():
+    figure, axes = plots.canvas(2, 3)
+    assert axes.shape == (6,)
+    assert same_color(figure.get_facecolor(), "white")
+    assert figure.get_size_inches()[0] == 12
+    assert plots.canvas()[1].shape == (1,)
+
+
+@pytest.mark.parametrize("n_samples", [2, 100, 44100])
+def test_a_waveform_spans_its_samples_and_seconds(ax, bursts, n_samples):
+    sound = Sound(bursts.samples[:n_samples], bursts.rate)
+    assert plots.draw_waveform(ax, sound, name="B", title="bursts") is ax
+    assert labels(ax) == ("time (s)", "amplitude")
+    assert ax.get_title() == "bursts"
+    (filled,) = ax.collections
+    points = filled.get_paths()[0].vertices
+    assert points[:, 1].min() == pytest.approx(sound.samples.min())
+    assert points[:, 1].max() == pytest.approx(sound.samples.max())
+    assert points[:, 0].max() <= sound.duration
+    assert same_color(filled.get_facecolor()[0], plots.COLOURS["B"])
+
+
+def test_a_sine_at_full_scale_reads_0_db():
+    hertz = 44100 / 2048 * 50  # just in the middle of a bin
+    sine = np.sin(2 * np.pi * hertz * np.arange(44100) / 44100)
+    sound = Sound(np.stack([sine, sine], axis=1).astype(np.float32), 44100)
+    levels_db, seconds = plots.level_db(sound, stft=STFT_44, n_columns=20)
+    assert levels_db.shape == (20, 1025)
+    assert levels_db[10].argmax() == 50
+    assert levels_db[10].max() == pytest.approx(0, abs=0.01)
+    assert seconds[0] == 0
+    assert seconds[-1] == pytest.approx(1, abs=512 / 44100)
+
+
+@pytest.mark.parametrize("rate", [1000, 8000, 44100])
+def test_a_spectrogram_has_seconds_hertz_and_decibels(ax, bursts, rate):
+    mesh = plots.draw_spectrogram(ax, Sound(bursts.samples, rate), title="bursts")
+    assert mesh.axes is ax
+    assert labels(ax) == ("time (s)", "frequency (Hz)")
+    assert ax.get_title() == "bursts"
+    assert ax.get_yscale() == "log"
+    assert mesh.get_clim() == (-plots.RANGE_DB, 0)
+    assert ax.get_ylim()[1] < rate
+
+
+def test_spectrograms_share_one_colour_bar(tone, bursts):
+    figure = plots.draw_spectrograms({"A": tone, "B": bursts})
+    *pictures, bar = figure.axes
+    assert [picture.get_title() for picture in pictures] == ["A", "B"]
+    assert bar.get_ylabel() == "dB under full scale"
+
+
+def test_frames_are_drawn_over_milliseconds(ax, tone):
+    assert plots.draw_frames(ax, tone.samples[:, 0], stft=STFT_44) is ax
+    assert labels(ax) == ("time (ms)", "amplitude and window")
+    assert [text.get_text() for text in ax.texts] == [f"frame {i}" for i in range(4)]
+    window = ax.lines[2].get_xydata()  # of frame 1
+    assert window[0, 0] == pytest.approx(512 / 44.1)
+
+
+def test_borrowing_breaks_the_line_at_jumps(ax):
+    moments = STFT_44.times(20)
+    moments[10:] += 0.7
+    assert plots.draw_borrowing(ax, moments, stft=STFT_44) is ax
+    assert labels(ax) == ("time in B (s)", "time in A (s)")
+    assert np.flatnonzero(np.isnan(ax.lines[0].get_ydata())).tolist() == [10]
+
+
+def test_truth_has_a_line_where_both_are_equal(ax):
+    true = pd.Series([-3.0, 1.0, 2.0])
+    assert plots.draw_truth(ax, true, true * 0.5, title="half") is ax
+    assert all(labels(ax))
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[-3, -3], [3, 3]])
+
+
+def test_clouds_are_two_and_named(ax):
+    rows = np.random.default_rng(0).normal(size=(2, 30, 5))
+    flat = PCA(2).fit(rows[0])
+    assert plots.draw_clouds(ax, flat, *rows, title="clouds") is ax
+    assert [line.get_label() for line in ax.lines] == ["A", "B"]
+    assert all("(dB)" in label for label in labels(ax))
+
+
+def test_phases_stand_still_under_a_steady_sine(ax):
+    hertz = 44100 / 2048 * 40
+    sine = np.sin(2 * np.pi * hertz * np.arange(22050) / 44100).astype(np.float32)
+    spectrum = STFT_44.analyse(sine)[5:25]
+    mesh = plots.draw_phase(ax, spectrum, stft=STFT_44, title="steady")
+    assert mesh.axes is ax
+    assert labels(ax) == ("time (s)", "frequency (Hz)")
+    phases = mesh.get_array().reshape(-1, 20)[40]
+    assert np.ptp(phases) < 0.01
+
+
+def test_the_map_names_every_model_and_covers_no_name(ax, board):
+    known = pd.DataFrame(
+        {"model": ["A itself"], "timbre": [1.0], "structure": [np.nan]}
+    )
+    curve = board[["timbre", "structure"]]
+    assert plots.draw_map(ax, board, known, curve) is ax
+    texts = {text.get_text().strip(): text.get_position() for text in ax.texts}
+    assert set(board["model"]) <= set(texts)
+    assert len(set(texts.values())) == len(texts)
+    assert "timbre" in labels(ax)[0]
+    assert "structure" in labels(ax)[1]
+
+
+def test_a_player_has_its_label_and_the_very_level(bursts):
+    quiet = Sound(bursts.samples * np.float32(0.01), bursts.rate)
+    page = plots.player(quiet, label="B, <quiet>").data
+    assert "B, &lt;quiet&gt;" in page
+    assert "<audio controls" in page
+    samples, rate = audio(page, "flac")
+    assert rate == 44100
+    # Rounded to 16 bits: half a step.
+    np.testing.assert_allclose(samples, quiet.samples, atol=0.51 / 2**15)
+
+
+def test_a_player_clips_what_is_over_full_scale(bursts):
+    page = plots.player(Sound(bursts.samples * 10, bursts.rate), label="loud").data
+    expected = np.clip(bursts.samples * 10, -1, 1 - 2**-15)
+    np.testing.assert_allclose(audio(page, "flac")[0], expected, atol=0.51 / 2**15)
+
+
+def test_a_player_of_many_channels_plays_two():
+    sound = Sound(np.zeros((100, 5), np.float32), 44100)
+    assert audio(plots.player(sound, label="five").data, "flac")[0].shape == (100, 2)
+
+
+def test_a_small_player_keeps_the_level_too(tone):
+    samples, _ = audio(plots.player(tone, label="A", small=True).data, "ogg")
+    # Lossy: the waveform bends, its power stays within half a decibel.
+    level_db = 10 * np.log10(np.mean(samples**2) / np.mean(tone.samples**2))
+    assert abs(level_db) < 0.5
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("rate", [1000, 8000, 96000, 192000, 768000])
+def test_a_player_works_at_any_rate(rate, small):
+    # Rates and lengths beyond some make libvorbis crash the whole kernel.
+    sine = 0.5 * np.sin(2 * np.pi * 100 * np.arange(5 * rate) / rate)
+    sound = Sound(sine.astype(np.float32)[:, None], rate)
+    page = plots.player(sound, label="sine", small=small).data
+    samples, new_rate = audio(page, "ogg" if small else "flac")
+    assert len(samples) / new_rate == pytest.approx(5, abs=0.1)
+    assert np.mean(samples**2) == pytest.approx(0.125, rel=0.05)
+
+
+def test_a_long_sound_is_linked_by_its_path():
+    long = Sound(np.zeros((31 * 8000, 1), np.float32), 8000)
+    path = Path("output_audio") / 'a #1 & "b" 100%.wav'
+    page = plots.player(long, label="long", path=path).data
+    assert 'src="output_audio/a%20%231%20%26%20%22b%22%20100%25.wav"' in page
+
+
+def test_a_long_sound_without_a_path_plays_its_beginning():
+    long = Sound(np.zeros((31 * 8000, 1), np.float32), 8000)
+    samples, _ = audio(plots.player(long, label="long").data, "flac")
+    assert len(samples) == 30 * 8000
+
+
+def test_players_stand_in_a_row(tone, bursts):
+    page = plots.players({"A": tone, "B": bursts}).data
+    assert page.count("<audio") == 2
+    assert page.index(">A<") < page.index(">B<")
+
+
+def test_a_card_shows_a_spectrogram_over_its_player(tone):
+    page = plots.card(tone, label="ridge", name="x & y.wav")
+    assert 'id="x &amp; y.wav"' in page
+    image = b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page)[1])
+    assert image.startswith(b"\x89PNG")
+    assert page.index("<img") < page.index("<audio")
+
+
+def test_cards_show_the_reference_and_every_render(tone, board, tmp_path):
+    for file in board["file"][:2]:
+        save(tmp_path / file, tone)
+    board.loc[2, "recipe"] = None  # it failed: there is no sound
+    page = plots.cards({"B": tone}, board, folder=tmp_path).data
+    assert page.count("<audio") == 3
+    assert "linear_regression" not in page
+
+
+def test_a_scoreboard_links_to_the_cards(board):
+    page = plots.scoreboard(board).data
+    assert '<a href="#one%20%26%20two.wav">one &amp; two.wav</a>' in page
+    assert board["file"][0] == "one & two.wav"  # not changed
+
+
+def test_facts_tell_what_is_unusual(tone):
+    odd = Sound(tone.samples.clip(-0.05, 0.05) * 20 + np.float32(0.01), tone.rate)
+    page = plots.facts({"A": tone, "odd": odd}).data
+    assert "length (s)" in page
+    assert "none" in page
+    assert "clipped" in page
+    assert "offset" in page
+
+
+def test_levels_are_columns_with_units(tone, bursts):
+    columns = plots.levels([tone, bursts])
+    assert {len(values) for values in columns.values()} == {2}
+    peak = 20 * np.log10(np.abs(bursts.samples).max())
+    assert columns["peak (dBFS)"][1] == pytest.approx(peak, abs=0.01)
+
+
+def test_versions_are_those_installed():
+    page = plots.versions("numpy").data
+    assert "Python" in page
+    assert np.__version__ in page

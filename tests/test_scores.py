@@ -1,0 +1,214 @@
+"""The scores are what they are defined to be, at their ends and by hand."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.fft import dct
+from scipy.spatial.distance import cdist
+
+from helpers.audio import Sound, resample
+from helpers.scores import Features, compare, features
+
+NAMES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
+
+
+@pytest.fixture(scope="module")
+def a(tone):
+    """Measure the tone."""
+    return features(tone)
+
+
+@pytest.fixture(scope="module")
+def b(bursts):
+    """Measure the bursts."""
+    return features(bursts)
+
+
+def cut(sound: Features, n_frames: int) -> Features:
+    """Keep the first frames."""
+    return Features(*(part[:n_frames] for part in sound))
+
+
+def by_hand(descriptor, *, bands_db=None, loudness_db=None) -> Features:
+    """Make features of which only the first dimension of the descriptor varies."""
+    n = len(descriptor)
+    columns = np.zeros((n, 20))
+    columns[:, 0] = descriptor
+    return Features(
+        np.zeros((n, 40)) if bands_db is None else bands_db,
+        np.zeros(n) if loudness_db is None else np.array(loudness_db, float),
+        np.ones(n, bool),
+        columns,
+    )
+
+
+def test_b_itself_has_no_timbre_of_a_and_all_structure(a, b, bursts):
+    scores = compare(features(bursts, peak=True), a, b)
+    assert list(scores) == NAMES
+    # Bringing it to a peak of 1 moves it against floors of 1e-12 and 1e-9.
+    assert scores["timbre"] == pytest.approx(0, abs=1e-4)
+    assert scores["motion"] == pytest.approx(0, abs=1e-4)
+    for name in ("envelope", "onsets", "shape", "structure"):
+        assert scores[name] == pytest.approx(1, abs=1e-4)
+
+
+def test_a_itself_has_all_timbre_and_little_structure(a, b):
+    scores = compare(cut(a, len(b.active)), a, b)
+    assert scores["timbre"] == 1
+    assert scores["motion"] == 1
+    assert abs(scores["structure"]) < 0.5
+
+
+def test_where_b_is_a_there_is_nothing_to_take(a):
+    assert compare(a, a, a)["timbre"] == 1
+
+
+def test_silence_scores_without_a_warning(a, b, bursts):
+    silence = features(Sound(np.zeros_like(bursts.samples), bursts.rate), peak=True)
+    scores = compare(silence, a, b)
+    assert np.isfinite(list(scores.values())).all()
+    # What does not move is related to nothing.
+    for name in ("envelope", "onsets", "shape"):
+        assert scores[name] == pytest.approx(0, abs=1e-9)
+
+
+def test_steady_noise_has_neither_the_timbre_of_a_nor_the_structure_of_b(a, b):
+    noise = np.random.default_rng(5).uniform(-1, 1, (44100, 1)).astype(np.float32)
+    scores = compare(features(Sound(noise, 44100), peak=True), a, b)
+    assert scores["timbre"] < 0.2
+    # Loudness falls at both ends of every sound, in the frames that hang over them.
+    assert scores["envelope"] < 0.9
+    assert scores["structure"] < 0.7
+
+
+def test_a_delayed_copy_of_b_loses_structure_but_gains_no_timbre(a, b, bursts):
+    delayed = np.roll(bursts.samples, 2048, axis=0)
+    scores = compare(features(Sound(delayed, bursts.rate), peak=True), a, b)
+    assert abs(scores["timbre"]) < 0.05
+    assert scores["envelope"] < 0.9
+    assert scores["onsets"] < 0.5
+
+
+def test_timbre_moves_with_the_share_of_a(a, b, tone, bursts):
+    shares = [
+        compare(
+            features(
+                Sound(
+                    share * tone.samples[:44100] + (1 - share) * bursts.samples, 44100
+                ),
+                peak=True,
+            ),
+            a,
+            b,
+        )["timbre"]
+        for share in (0, 0.5, 0.9, 1)
+    ]
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("n_samples", [2, 500, 2000, 5000, 9000])
+def test_short_sounds_are_scored_as_far_as_they_go(n_samples, a, bursts):
+    short = features(Sound(bursts.samples[:n_samples], bursts.rate))
+    scores = compare(short, a, short)
+    assert list(scores) == NAMES
+    assert scores["timbre"] == pytest.approx(0, abs=1e-6)
+    assert scores["envelope"] == pytest.approx(1)
+    assert np.isnan(scores["motion"]) or scores["motion"] == pytest.approx(0, abs=1e-6)
+
+
+def test_timbre_by_hand():
+    a, b, out = by_hand([0, 10]), by_hand([2, 14]), by_hand([0, 11, 11])
+    # From A: out lies 0, 1 and 1 away, B 2 and 4; the scale is common to both.
+    assert compare(out, a, b)["timbre"] == pytest.approx(1 - (2 / 3) / 3)
+
+
+def test_motion_by_hand():
+    steps = np.arange(9.0)
+    a, b, out = by_hand(steps), by_hand(steps + 6), by_hand(steps + 3)
+    # One stretch each, frames 0, 4 and 8: all three 3, or 6, away.
+    assert compare(out, a, b)["motion"] == pytest.approx(0.5)
+
+
+def test_envelope_and_onsets_by_hand():
+    wanted, heard = [0, -100, -30, -60], [0, -60, -80, -60]
+    quiet = np.array([0, 10, 10, 10.0])[:, None].repeat(40, axis=1)
+    moved = np.array([0, 0, 10, 10.0])[:, None].repeat(40, axis=1)
+    out = by_hand(range(4), loudness_db=heard, bands_db=moved)
+    b = by_hand(range(4), loudness_db=wanted, bands_db=quiet)
+    scores = compare(out, b, b)
+    floored = np.corrcoef([0, -60, -30, -60], [0, -60, -60, -60])[0, 1]
+    assert scores["envelope"] == pytest.approx(floored)
+    # Fluxes of (10, 0, 0) and (0, 10, 0).
+    assert scores["onsets"] == pytest.approx(-0.5)
+
+
+def test_what_is_measured_is_what_is_defined(tone, a):
+    samples = tone.samples[:, 0].astype(float)
+    i, start = 40, 39 * 512 - 1024  # frame 0 is centred one hop before the sound
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
+    power = np.abs(np.fft.rfft(samples[start : start + 2048] * window)) ** 2 + 1e-12
+    assert a.loudness_db[i] == pytest.approx(10 * np.log10(power.sum()), abs=1e-6)
+    hertz = np.arange(1025) * 44100 / 2048
+    mel = np.linspace(*(2595 * np.log10(1 + np.array([40, 16000]) / 700)), 42)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    bands = [
+        power @ np.interp(hertz, edges[k : k + 3], [0, 1, 0]) + 1e-9 for k in range(40)
+    ]
+    # The weights of the bands are stored in single precision.
+    np.testing.assert_allclose(a.bands_db[i], 10 * np.log10(bands), atol=1e-4)
+    cepstrum = dct(10 * np.log10(bands), norm="ortho")[1:14]
+    np.testing.assert_allclose(a.descriptor[i, :13], cepstrum, atol=1e-3)
+    limits = [150, 300, 600, 1200, 2400, 4800, 9600, 16000]
+    flatness = [
+        10 * np.log10(np.exp(np.log(inside).mean()) / inside.mean())
+        for low, high in pairwise(limits)
+        for inside in [power[(hertz >= low) & (hertz < high)]]
+    ]
+    np.testing.assert_allclose(a.descriptor[i, 13:], flatness, atol=1e-6)
+
+
+def test_timbre_is_the_mean_distance_to_the_nearest_frame(a, b):
+    out = cut(b, 60)
+    both = np.vstack([a.descriptor[a.active], b.descriptor[b.active]])
+    rows = [x.descriptor[x.active] / both.std(axis=0) for x in (out, a, b)]
+    near_out, near_b = (cdist(x, rows[1]).min(axis=1).mean() for x in rows[::2])
+    scores = compare(out._replace(bands_db=b.bands_db, loudness_db=b.loudness_db), a, b)
+    assert scores["timbre"] == pytest.approx(1 - near_out / near_b)
+
+
+def test_shape_looks_at_every_fourth_active_frame_and_pairs_four_apart(a, b):
+    out = cut(a, len(b.active))
+    chosen = np.flatnonzero(b.active)[::4]
+    curves = [
+        [
+            np.linalg.norm(levels[i] - levels[j])
+            for k, i in enumerate(chosen)
+            for j in chosen[k + 4 :]
+        ]
+        for x in (out, b)
+        for levels in [np.maximum(x.bands_db, x.bands_db.max() - 60)]
+    ]
+    expected = np.corrcoef(*curves)[0, 1]
+    assert compare(out, a, b)["shape"] == pytest.approx(expected)
+
+
+def test_active_frames_are_within_45_db_of_the_loudest(b):
+    expected = b.loudness_db > b.loudness_db.max() - 45
+    np.testing.assert_array_equal(b.active, expected)
+
+
+def test_a_result_is_brought_to_a_peak_of_1(bursts, b):
+    # Before its channels are averaged or after: of one channel it is the same.
+    mono = Sound(bursts.samples[:, :1] / 8, bursts.rate)
+    gain_db = -20 * np.log10(np.abs(mono.samples).max())
+    plain, full = features(mono), features(mono, peak=True)
+    loud = plain.loudness_db > 0
+    np.testing.assert_allclose(
+        full.loudness_db[loud] - plain.loudness_db[loud], gain_db, atol=1e-6
+    )
+
+
+def test_sounds_are_measured_at_44100_hz(tone, a):
+    other = features(resample(tone, rate=48000))
+    np.testing.assert_allclose(other.loudness_db[4:90], a.loudness_db[4:90], atol=0.1)
