@@ -136,7 +136,7 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
     starting from those of the frames that the alignment chose.
     """
     training, stft, aligned = pair.training, pair.stft, pair.aligned
-    borrows = hasattr(model, "weights")
+    borrows = hasattr(type(model), "weights")  # some models have a setting so named
     if borrows:
         rows = np.arange(len(training.runs))
         weights = fit_frames(model, training, rows).weights(aligned)
@@ -163,7 +163,8 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
             channels.append(stft.inverse(spectrum * loudness))
         return np.stack(channels, axis=1)
 
-    return by_blocks(pair.b, process, stft=stft, context=32)
+    reach = stft.n_fft // stft.hop_length  # frames, of each round of phases too
+    return by_blocks(pair.b, process, stft=stft, context=9 * reach)
 
 
 def breakpoints(blend: float | Sequence) -> np.ndarray:
@@ -225,7 +226,7 @@ def mix(b: Sound, prediction: Sound, *, blend: float | Sequence, stft: STFT) -> 
             channels.append(np.where(dry, one, mixed))
         return np.stack(channels, axis=1)
 
-    return by_blocks(b, process, stft=stft, context=4)
+    return by_blocks(b, process, stft=stft, context=stft.n_fft // stft.hop_length)
 
 
 def predictive_convolution(

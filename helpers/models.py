@@ -259,18 +259,18 @@ CATALOGUE = {
     "linear_regression": Model(
         lambda seed: LinearRegression(),
         "bins",
-        "B's loudness through a fixed comb: hollow, phasey, the original discovery",
+        "B's phases at even strength: a hoarse whisper of B, the original discovery",
     ),
     "bayesian_ridge": Model(
         # On one scale, so that its prior does not outweigh a sample of the rows.
         lambda seed: make_pipeline(StandardScaler(), BayesianRidge()),
         "bins",
-        "linear regression that holds back where it is unsure",
+        "linear regression that holds back where it is unsure: the same whisper",
     ),
     "lasso_lars": Model(
         lambda seed: LassoLars(alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200),
         "bins",
-        "linear regression that ignores weak columns: much the same, a little drier",
+        "linear regression that ignores weak columns: a drier whisper",
     ),
     "passive_aggressive": Model(
         # scikit-learn's own passive-aggressive class became this learning rate.
@@ -283,24 +283,24 @@ CATALOGUE = {
             random_state=seed,
         ),
         "bins",
-        "overreacts to the last thing it saw: B blurred by clicks and ghosts",
+        "overreacts to the last thing it saw: B mirrored in each frame, ringing",
     ),
     "lasso_lars_cv": Model(
         lambda seed: LassoLarsCV(max_iter=20, fit_intercept=False),
         "bins",
-        "chooses its own severity by cross-validation",
+        "chooses its own severity by trial: a whisper, if it dares to speak",
     ),
     "ransac": Model(
         lambda seed: RANSACRegressor(
             stop_probability=0.42, max_skips=50, random_state=seed
         ),
         "bins",
-        "trusts a few quiet moments of A and calls the rest outliers",
+        "trusts the quiet bins of A and calls the rest outliers: B, mirrored",
     ),
     "linear_no_intercept": Model(
         lambda seed: LinearRegression(fit_intercept=False),
         "bins",
-        "linear regression without its constant: no click at each frame's start",
+        "linear regression without its constant: the same whisper",
     ),
 }
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 import pandas as pd
 import soundfile
@@ -53,14 +53,39 @@ def canvas(
 ) -> tuple[Figure, np.ndarray]:
     """Make a wide white figure whose text can be read from the back of a room.
 
-    Returns the figure and its axes, always an array; `options` go to
-    ``matplotlib.pyplot.subplots``. The notebook's own settings stay untouched.
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Of axes.
+    height : float
+        Of a row, in inches; the figure is 12 wide.
+    **options
+        For ``Figure.subplots``, such as ``sharex=True``.
+
+    Returns
+    -------
+    figure : Figure
+        To draw on, then to `show`.
+    axes : ndarray of Axes
     """
-    size = (12, height * n_rows + 0.3)
-    options = {"figsize": size, "layout": "constrained", "squeeze": False} | options
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(n_rows, n_columns, **options)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(12, height * n_rows + 0.3), layout="constrained")
+        axes = figure.subplots(n_rows, n_columns, squeeze=False, **options)
     return figure, axes.ravel()
+
+
+def show(figure: Figure) -> HTML:
+    """Show a figure as a picture, with its titles for those who cannot see it."""
+    titles = ", ".join(ax.get_title() for ax in figure.axes if ax.get_title())
+    return HTML(
+        f'<img style="max-width:100%" {_source(figure, 90)} alt="{html.escape(titles)}">'
+    )
+
+
+def _source(figure: Figure, dpi: int) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, facecolor="white")
+    return f'src="data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"'
 
 
 def draw_waveform(ax: Axes, sound: Sound, *, name: str, title: str) -> Axes:
@@ -289,16 +314,15 @@ def players(sounds: dict[str, Sound]) -> HTML:
 
 def card(sound: Sound, *, label: str, name: str) -> str:
     """Give the HTML of a spectrogram with its player under it; `name` is its anchor."""
-    with plt.rc_context(STYLE | {"font.size": 9, "axes.titlesize": 10}):
+    style = STYLE | {"font.size": 9, "axes.titlesize": 10}
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(4.4, 2.5), layout="constrained")
-        mesh = draw_spectrogram(figure.add_subplot(), sound, title=label)
+        mesh = draw_spectrogram(figure.subplots(), sound, title=label)
         figure.colorbar(mesh, label="dB")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=80)
-    image = b64encode(buffer.getvalue()).decode()
+        picture = _source(figure, 80)
     return (
         f'<div id="{html.escape(name)}" style="display:inline-block;margin:6px">'
-        f'<img alt="{html.escape(label)}" src="data:image/png;base64,{image}"><br>'
+        f'<img {picture} alt="spectrogram of {html.escape(label)}"><br>'
         f"{player(sound, label=label, small=True).data}</div>"
     )
 

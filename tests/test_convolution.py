@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy.fft import rfft
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
 
-from helpers import convolution
+from helpers import bins, convolution
 from helpers.audio import AudioError, Sound, resample
 from helpers.convolution import Pair, classic_convolution, predictive_convolution
 from helpers.models import CATALOGUE
@@ -93,6 +95,34 @@ def test_a_regressor_of_ones_own_works_and_is_not_changed(tone, bursts):
     assert not vars(model)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [KNeighborsRegressor(2, weights="distance"), make_pipeline(PCA(5), Ridge())],
+    ids=["a model with a setting called weights", "a pipeline"],
+)
+def test_regressors_of_scikit_learn_work(model, tone, bursts):
+    result = predictive_convolution(tone, part(bursts, 0.3), model=model)
+    assert np.isfinite(result.samples).all()
+    assert np.abs(result.samples).max() > 1e-3
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "ridge"])
+def test_each_channel_of_b_borrows_from_its_own_of_a(model, tone, bursts):
+    b = Sound(np.repeat(part(bursts, 0.5).samples[:, :1], 2, axis=1), bursts.rate)
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, tone.samples.shape)
+    a = Sound(np.hstack([tone.samples, noise]).astype(np.float32), tone.rate)
+    result = predictive_convolution(a, b, model=model)
+    assert not np.allclose(result.samples[:, 0], result.samples[:, 1], atol=1e-2)
+
+
+def test_a_silent_channel_of_a_silences_nothing(tone, bursts):
+    a = Sound(np.hstack([tone.samples, 0 * tone.samples]), tone.rate)
+    result = predictive_convolution(a, bursts).samples
+    powers, wanted = (np.mean(x**2, axis=0) for x in (result, bursts.samples))
+    # The loudness of B in both channels, but for its softened onsets.
+    np.testing.assert_allclose(10 * np.log10(powers / wanted), 0, atol=2)
+
+
 @pytest.mark.parametrize("model", ["nearest_path", "extra_trees", "linear_regression"])
 def test_two_runs_give_the_same_bytes(model, tone, bursts):
     one, two = (
@@ -114,15 +144,26 @@ def test_equal_channels_stay_equal_and_panned_ones_panned(model, tone, bursts):
         np.testing.assert_allclose(result[loud, 2] * 4, result[loud, 0], rtol=0.012)
 
 
-@pytest.mark.parametrize("model", ["nearest_path", "sparse_mixture", "ridge", "ransac"])
-def test_blocks_give_the_whole(model, tone, bursts, monkeypatch):
-    render = partial(predictive_convolution, tone, bursts, model=model, blend=0.9)
-    whole = render().samples
-    small = partial(convolution.by_blocks, block_frames=20)
-    monkeypatch.setattr(convolution, "by_blocks", small)
+@pytest.mark.parametrize(
+    ("model", "hop_length"),
+    [
+        ("nearest_path", 512),
+        ("nearest_path", 128),
+        ("sparse_mixture", 512),
+        ("ridge", 512),
+        ("linear_regression", 512),
+    ],
+)
+def test_blocks_give_the_whole(model, hop_length, tone, bursts, monkeypatch):
+    settings = {"model": model, "hop_length": hop_length, "blend": 0.9}
+    whole = predictive_convolution(tone, bursts, **settings).samples
+    for module in (convolution, bins):
+        small = partial(module.by_blocks, block_frames=20)
+        monkeypatch.setattr(module, "by_blocks", small)
+    pieces = predictive_convolution(tone, bursts, **settings).samples
     # Sums in another order; eight rounds of phase reconstruction carry them further.
     atol = 1e-3 if model == "ridge" else 1e-5
-    np.testing.assert_allclose(render().samples, whole, atol=atol)
+    np.testing.assert_allclose(pieces, whole, atol=atol)
 
 
 def test_a_blend_of_0_is_b_sample_for_sample(tone, bursts):
