@@ -6,7 +6,7 @@ from scipy.fft import fft, ifft
 from sklearn.base import RegressorMixin, clone
 
 from helpers.audio import Sound
-from helpers.models import quietly
+from helpers.estimators import quietly
 from helpers.spectrum import STFT, by_blocks
 
 FEATURES = [

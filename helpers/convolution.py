@@ -1,11 +1,10 @@
-"""Predictive convolution from sound to sound, and the classic kind to compare."""
+"""Predictive convolution, from sound to sound."""
 
 from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.signal import get_window, oaconvolve
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
@@ -93,13 +92,27 @@ class Pair:
         """A's magnitudes in a few numbers, as from `compress`."""
         return compress(self.training)
 
-    def render(self, model: RegressorMixin, *, recipe: str = "frames") -> Sound:
+    def render(
+        self,
+        model: RegressorMixin,
+        *,
+        recipe: str = "frames",
+        blend: float | Sequence = 1.0,
+    ) -> Sound:
         """Predict B with a regressor that learns from A, before any finishing."""
+        points = breakpoints(blend)
+        if points[:, 1].max() == 0:
+            return self.b
         if recipe == "bins":
             fitted = fit_bins(self.bins, model, n_fft=self.stft.n_fft, seed=self.seed)
-            return convolve_bins(self.b, fitted, stft=self.stft)
-        predicted = convolve_frames(self, model)
-        return articulate(impose_loudness(predicted, self.b), self.b, stft=self.stft)
+            sound = convolve_bins(self.b, fitted, stft=self.stft)
+        else:
+            sound = convolve_frames(self, model)
+        if points[:, 1].min() < 1:
+            sound = mix(self.b, sound, points=points, stft=self.stft)
+        if recipe == "frames":
+            sound = articulate(impose_loudness(sound, self.b), self.b, stft=self.stft)
+        return _restore(self.b, sound, points=points, stft=self.stft)
 
     def held_out_r2(self, model: RegressorMixin, *, recipe: str = "frames") -> float:
         """Score a regressor on the last fifth of A after learning from the rest.
@@ -189,44 +202,41 @@ def breakpoints(blend: float | Sequence) -> np.ndarray:
     return points
 
 
-def mix(b: Sound, prediction: Sound, *, blend: float | Sequence, stft: STFT) -> Sound:
-    """Make one sound between B (0) and the prediction (1).
+def mix(b: Sound, prediction: Sound, *, points: np.ndarray, stft: STFT) -> Sound:
+    """Make one sound between B and a prediction, along the `breakpoints` of a blend.
 
     The magnitudes meet at their weighted geometric mean, which moves evenly from one
     timbre to the other; a cross-fade of the samples would be two sounds at once.
-
-    Parameters
-    ----------
-    b, prediction : Sound
-        Of one shape.
-    blend : float or sequence of (seconds, value)
-        A number from 0 to 1, or breakpoints over time with straight lines between.
-        Where it is 0 the result is B, sample for sample.
-    stft : STFT
     """
-    points = breakpoints(blend)
-    if points[:, 1].min() == 1:
-        return prediction
 
     def process(padded: np.ndarray, frames: range) -> np.ndarray:
-        seconds = np.array(frames) * stft.hop_length / stft.rate
-        share = np.interp(seconds, *points.T)[:, None].astype(np.float32)
-        padded_prediction = stft.cut(prediction.samples, frames)
-        samples = np.arange(len(padded)) - stft.n_fft // 2
-        now = samples / stft.rate + seconds[0]
-        dry = np.interp(now, *points.T) == 0
+        share = np.interp(stft.times(frames[-1] + 1)[frames[0] :], *points.T)
+        share = share[:, None].astype(np.float32)
+        other = stft.cut(prediction.samples, frames)
         channels = []
-        for one, other in zip(padded.T, padded_prediction.T, strict=True):
-            first, last = stft.transform(one), stft.transform(other)
+        for dry, wet in zip(padded.T, other.T, strict=True):
+            first, last = stft.transform(dry), stft.transform(wet)
             both = (1 - share) * first + share * last
-            size = (np.abs(first) + 1e-7) ** (1 - share) * (
-                np.abs(last) + 1e-7
-            ) ** share
-            mixed = stft.inverse(both * (size / (np.abs(both) + 1e-12)))
-            channels.append(np.where(dry, one, mixed))
+            size = (np.abs(first) + 1e-7) ** (1 - share)
+            size *= (np.abs(last) + 1e-7) ** share
+            channels.append(stft.inverse(both * (size / (np.abs(both) + 1e-12))))
         return np.stack(channels, axis=1)
 
     return by_blocks(b, process, stft=stft, context=stft.n_fft // stft.hop_length)
+
+
+def _restore(b: Sound, sound: Sound, *, points: np.ndarray, stft: STFT) -> Sound:
+    # Where a blend is 0 the result is B, sample for sample.
+    if points[:, 1].min() > 0:
+        return sound
+
+    def process(padded: np.ndarray, frames: range) -> np.ndarray:
+        first = frames[0] * stft.hop_length - stft.n_fft // 2
+        seconds = (first + np.arange(len(padded))) / stft.rate
+        dry = np.interp(seconds, *points.T) == 0
+        return np.where(dry[:, None], padded, stft.cut(sound.samples, frames))
+
+    return by_blocks(b, process, stft=stft, context=0)
 
 
 def predictive_convolution(
@@ -266,76 +276,7 @@ def predictive_convolution(
     AudioError
         For a sound, model or setting that nothing can be made of.
     """
+    points = breakpoints(blend)  # raises before the work, not after it
     regressor, recipe = make_model(model, seed=seed)
-    breakpoints(blend)  # before the work, not after it
     pair = Pair(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
-    prediction = pair.render(regressor, recipe=recipe)
-    return mix(b, prediction, blend=blend, stft=pair.stft)
-
-
-def classic_convolution(
-    a: Sound,
-    b: Sound,
-    *,
-    window: str = "none",
-    brighten: bool = False,
-    ring: bool = False,
-    moving_seconds: float | None = None,
-) -> Sound:
-    """Convolve B with A, the sound that the idea was first compared with.
-
-    The options are those that users of Tom Erbe's SoundHack know. The result has B's
-    length and rate, a peak of 1, and each channel of B meets the channel of A of the
-    same number (the last, where A has fewer).
-
-    Parameters
-    ----------
-    a, b : Sound
-        The impulse and the input.
-    window : str, default "none"
-        Fade of the impulse: "none", or a name that `scipy.signal.get_window` knows.
-    brighten : bool, default False
-        Tilt by +6 dB per octave, against the dullness that convolution adds.
-    ring : bool, default False
-        Multiply the two sounds moment by moment instead: ring modulation.
-    moving_seconds : float, optional
-        Length of a stretch of A that moves through A while B goes by.
-    """
-    check(a, name="Sound A")
-    check(b, name="Sound B")
-    a = resample(a, rate=b.rate)
-    impulse, source = np.asarray(a.samples), np.asarray(b.samples)
-    impulse = impulse[:, np.minimum(np.arange(b.n_channels), a.n_channels - 1)]
-    if window != "none":
-        try:
-            impulse = impulse * get_window(window, len(impulse))[:, None]
-        except ValueError as error:
-            text = f"There is no window {window!r}: use none, hann, hamming or boxcar."
-            raise AudioError(text) from error
-    if ring:
-        output = source * np.resize(impulse, source.shape)
-    elif moving_seconds:
-        output = _moving(impulse, source, round(moving_seconds * b.rate))
-    else:
-        output = oaconvolve(source, impulse, axes=0)[: len(source)]
-    if brighten:
-        output = np.diff(output, axis=0, prepend=0)
-    peak = np.abs(output).max()
-    return Sound((output / max(peak, 1e-12)).astype(np.float32), b.rate)
-
-
-def _moving(impulse: np.ndarray, source: np.ndarray, length: int) -> np.ndarray:
-    length = int(np.clip(length, 2, len(impulse)))
-    output = np.zeros((len(source) + 2 * length, source.shape[1]))
-    fade = get_window("hann", length)[:, None]
-    hop = max(length // 2, 1)
-    for start in range(-hop, len(source), hop):
-        there = max(start, 0) / len(source) * (len(impulse) - length)
-        piece = np.zeros((length, source.shape[1]))
-        inside = source[max(start, 0) : start + length]
-        piece[max(-start, 0) :][: len(inside)] = inside
-        part = impulse[int(there) : int(there) + length]
-        out = oaconvolve(piece * fade, part, axes=0)
-        at = start + hop
-        output[at : at + len(out)] += out[: len(output) - at]
-    return output[hop : hop + len(source)]
+    return pair.render(regressor, recipe=recipe, blend=points)

@@ -10,7 +10,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils.validation import has_fit_parameter
 
 from helpers.audio import AudioError, Sound
-from helpers.models import ACTIVE_DB, RANGE_DB, quietly
+from helpers.estimators import ACTIVE_DB, RANGE_DB, quietly
 from helpers.spectrum import STFT, mel_bands
 
 N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch

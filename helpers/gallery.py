@@ -21,8 +21,9 @@ from tqdm.auto import tqdm
 
 from helpers.audio import AudioError, Sound, load, save
 from helpers.convolution import Pair
+from helpers.estimators import quietly
 from helpers.mastering import finish
-from helpers.models import make_model, quietly
+from helpers.models import make_model
 from helpers.scores import compare, features
 
 RANKED_BY = ["timbre", "structure", "motion"]  # by their mean

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.audio import AudioError, Sound
+from helpers.estimators import FramePath
 from helpers.frames import (
     N_BANDS,
     align,
@@ -21,7 +22,6 @@ from helpers.frames import (
     fit_frames,
     frame_training,
 )
-from helpers.models import FramePath
 from helpers.spectrum import STFT
 
 STFT_44 = STFT(44100)

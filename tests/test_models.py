@@ -11,7 +11,8 @@ from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers.audio import AudioError
-from helpers.models import CATALOGUE, FramePath, SparseMixture, make_model
+from helpers.estimators import FramePath, SparseMixture
+from helpers.models import CATALOGUE, make_model
 
 
 @parametrize_with_checks([FramePath(), SparseMixture()])

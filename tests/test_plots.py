@@ -1,21 +1,15 @@
 """Pictures land on the axes they are given, with units; players keep the level."""
 
-import io
-import re
-from base64 import b64decode
-from pathlib import Path
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from matplotlib.colors import same_color
 from sklearn.decomposition import PCA
 
 from helpers import plots
-from helpers.audio import Sound, save
+from helpers.audio import Sound
 from helpers.spectrum import STFT
 
 STFT_44 = STFT(44100)
@@ -64,12 +58,6 @@ def board() -> pd.DataFrame:
 def labels(ax) -> tuple[str, str]:
     """Read what the axes say."""
     return ax.get_xlabel(), ax.get_ylabel()
-
-
-def audio(page: str, form: str) -> tuple[np.ndarray, int]:
-    """Decode the sound that is embedded in a page."""
-    data = re.search(rf'src="data:audio/{form};base64,([^"]+)"', page)[1]
-    return soundfile.read(io.BytesIO(b64decode(data)), always_2d=True)
 
 
 def test_a_canvas_is_white_and_wide_and_gives_an_array_of_axes():
@@ -177,108 +165,3 @@ def test_the_map_names_every_model_and_covers_no_name(ax, board):
     assert len(set(texts.values())) == len(texts)
     assert "timbre" in labels(ax)[0]
     assert "structure" in labels(ax)[1]
-
-
-def test_a_player_has_its_label_and_the_very_level(bursts):
-    quiet = Sound(bursts.samples * np.float32(0.01), bursts.rate)
-    page = plots.player(quiet, label="B, <quiet>").data
-    assert "B, &lt;quiet&gt;" in page
-    assert "<audio controls" in page
-    samples, rate = audio(page, "flac")
-    assert rate == 44100
-    # Rounded to 16 bits: half a step.
-    np.testing.assert_allclose(samples, quiet.samples, atol=0.51 / 2**15)
-
-
-def test_a_player_clips_what_is_over_full_scale(bursts):
-    page = plots.player(Sound(bursts.samples * 10, bursts.rate), label="loud").data
-    expected = np.clip(bursts.samples * 10, -1, 1 - 2**-15)
-    np.testing.assert_allclose(audio(page, "flac")[0], expected, atol=0.51 / 2**15)
-
-
-def test_a_player_of_many_channels_plays_two():
-    sound = Sound(np.zeros((100, 5), np.float32), 44100)
-    assert audio(plots.player(sound, label="five").data, "flac")[0].shape == (100, 2)
-
-
-def test_a_small_player_keeps_the_level_too(tone):
-    samples, _ = audio(plots.player(tone, label="A", small=True).data, "ogg")
-    # Lossy: the waveform bends, its power stays within half a decibel.
-    level_db = 10 * np.log10(np.mean(samples**2) / np.mean(tone.samples**2))
-    assert abs(level_db) < 0.5
-
-
-@pytest.mark.parametrize("small", [False, True])
-@pytest.mark.parametrize("rate", [1000, 8000, 96000, 192000, 768000])
-def test_a_player_works_at_any_rate(rate, small):
-    # Rates and lengths beyond some make libvorbis crash the whole kernel.
-    sine = 0.5 * np.sin(2 * np.pi * 100 * np.arange(5 * rate) / rate)
-    sound = Sound(sine.astype(np.float32)[:, None], rate)
-    page = plots.player(sound, label="sine", small=small).data
-    samples, new_rate = audio(page, "ogg" if small else "flac")
-    assert len(samples) / new_rate == pytest.approx(5, abs=0.1)
-    assert np.mean(samples**2) == pytest.approx(0.125, rel=0.05)
-
-
-def test_a_long_sound_is_linked_by_its_path():
-    long = Sound(np.zeros((31 * 8000, 1), np.float32), 8000)
-    path = Path("output_audio") / 'a #1 & "b" 100%.wav'
-    page = plots.player(long, label="long", path=path).data
-    assert 'src="output_audio/a%20%231%20%26%20%22b%22%20100%25.wav"' in page
-
-
-def test_a_long_sound_without_a_path_plays_its_beginning():
-    long = Sound(np.zeros((31 * 8000, 1), np.float32), 8000)
-    samples, _ = audio(plots.player(long, label="long").data, "flac")
-    assert len(samples) == 30 * 8000
-
-
-def test_players_stand_in_a_row(tone, bursts):
-    page = plots.players({"A": tone, "B": bursts}).data
-    assert page.count("<audio") == 2
-    assert page.index(">A<") < page.index(">B<")
-
-
-def test_a_card_shows_a_spectrogram_over_its_player(tone):
-    page = plots.card(tone, label="ridge", name="x & y.wav")
-    assert 'id="x &amp; y.wav"' in page
-    image = b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page)[1])
-    assert image.startswith(b"\x89PNG")
-    assert page.index("<img") < page.index("<audio")
-
-
-def test_cards_show_the_reference_and_every_render(tone, board, tmp_path):
-    for file in board["file"][:2]:
-        save(tmp_path / file, tone)
-    board.loc[2, "recipe"] = None  # it failed: there is no sound
-    page = plots.cards({"B": tone}, board, folder=tmp_path).data
-    assert page.count("<audio") == 3
-    assert "linear_regression" not in page
-
-
-def test_a_scoreboard_links_to_the_cards(board):
-    page = plots.scoreboard(board).data
-    assert '<a href="#one%20%26%20two.wav">one &amp; two.wav</a>' in page
-    assert board["file"][0] == "one & two.wav"  # not changed
-
-
-def test_facts_tell_what_is_unusual(tone):
-    odd = Sound(tone.samples.clip(-0.05, 0.05) * 20 + np.float32(0.01), tone.rate)
-    page = plots.facts({"A": tone, "odd": odd}).data
-    assert "length (s)" in page
-    assert "none" in page
-    assert "clipped" in page
-    assert "offset" in page
-
-
-def test_levels_are_columns_with_units(tone, bursts):
-    columns = plots.levels([tone, bursts])
-    assert {len(values) for values in columns.values()} == {2}
-    peak = 20 * np.log10(np.abs(bursts.samples).max())
-    assert columns["peak (dBFS)"][1] == pytest.approx(peak, abs=0.01)
-
-
-def test_versions_are_those_installed():
-    page = plots.versions("numpy").data
-    assert "Python" in page
-    assert np.__version__ in page

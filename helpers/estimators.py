@@ -1,0 +1,185 @@
+"""The two regressors that scikit-learn lacks."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.decomposition import non_negative_factorization
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+ACTIVE_DB = 45  # rows further under the loudest hardly matter
+RANGE_DB = 60  # levels further under it are not heard
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Fit without the warnings that the catalogue's low iteration limits call for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "When update_H=False", RuntimeWarning)
+        yield
+
+
+class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Nearest neighbours that may go on: the cheapest path through the training rows.
+
+    Row after row it predicts the target of a training row that is near, but going on
+    from one training row to the next one is free, while jumping elsewhere costs: unit
+    selection, as in speech synthesis (Hunt and Black 1996), solved exactly by dynamic
+    programming (Viterbi 1967) over all rows. With the default costs of zero each row
+    is predicted on its own, by its nearest neighbour.
+
+    A row is ``n_bands`` levels in dB at unit loudness, then optionally the loudness and
+    the spectral flux in dB, as from `helpers.frames.describe`.
+
+    Parameters
+    ----------
+    jump_cost : float, default 0
+        Price of not going on, in mean distances of one row. More makes longer runs of
+        the training sound, less follows the given rows more closely.
+    flux_weight : float, default 0
+        Price, per standard deviation of the flux column, of moving more or less than
+        it asks for.
+    loudness_weight : float, default 0
+        Price, per dB, of a training row that is louder or quieter than is asked for.
+    n_bands : int, default 20
+        Columns of levels; the columns after them are loudness and flux.
+    """
+
+    def __init__(self, jump_cost=0.0, flux_weight=0.0, loudness_weight=0.0, n_bands=20):
+        self.jump_cost = jump_cost
+        self.flux_weight = flux_weight
+        self.loudness_weight = loudness_weight
+        self.n_bands = n_bands
+
+    def fit(self, X, y, runs=None):  # noqa: N803 scikit-learn's name
+        """Keep the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_columns)
+        y : array-like of shape (n_rows,) or (n_rows, n_targets)
+        runs : array-like of shape (n_rows,), optional
+            Rows with the same number follow each other in time; by default all do.
+        """
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
+        self.X_, self.y_ = X.astype(np.float32), y
+        runs = np.zeros(len(X)) if runs is None else np.asarray(runs)
+        self.starts_ = np.r_[True, np.diff(runs) != 0]
+        return self
+
+    def predict(self, X):  # noqa: N803
+        """Predict one row of targets for each row of X."""
+        path = self.path(X)
+        return self.y_[path]
+
+    def weights(self, X):  # noqa: N803
+        """Tell which training row each row borrows, ``(n_rows, n_training_rows)``."""
+        path = self.path(X)
+        ones, starts = np.ones(len(path), np.float32), np.arange(len(path) + 1)
+        return csr_array((ones, path, starts), shape=(len(path), len(self.X_)))
+
+    def _split(self, X):  # noqa: N803
+        columns = np.zeros((self.n_bands + 2, len(X)), np.float32)
+        columns[: X.shape[1]] = X.T[: self.n_bands + 2]
+        return columns[: self.n_bands], columns[-2], columns[-1]
+
+    def path(self, X):  # noqa: N803
+        """Find the training row that each row of X is given, int ``(n_rows,)``."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)  # noqa: N806
+        bands, loudness, _ = self._split(self.X_)
+        target, loud, flux = self._split(X)
+        heard = loud > -ACTIVE_DB
+        matters = np.where(heard, 1, 0.1).astype(np.float32)
+        spread = (bands.var(axis=1).mean() * target.var(axis=1).mean()) ** 0.25 + 1e-9
+        flux_std = flux[heard if heard.any() else slice(None)].std()
+        flux_weight = np.float32(self.flux_weight / (flux_std + 1e-9))
+        mean = np.full(self.n_bands, 1 / self.n_bands, np.float32)
+        went_on = np.zeros((len(X), -(-len(loudness) // 8)), np.uint8)
+        best = np.zeros(len(X), int)
+        on = np.full(len(loudness), np.inf, np.float32)
+        cost = before = None
+        for t in range(len(X)):
+            # Training rows as they sound once they have the loudness of row t.
+            now = np.maximum(bands + loud[t], -RANGE_DB)
+            distance = np.sqrt(mean @ np.square(now - target[:, t, None])) / spread
+            distance += self.loudness_weight * np.abs(loudness - loud[t])
+            distance *= matters[t]
+            if t > 0:
+                k = best[t] = cost.argmin()
+                rise_on = mean @ np.maximum(now[:, 1:] - before[:, :-1], 0)
+                rise_to = mean @ np.maximum(now - before[:, k, None], 0)
+                on[1:] = cost[:-1] + flux_weight * np.abs(rise_on - flux[t])
+                on[self.starts_] = np.inf
+                to = cost[k] + flux_weight * np.abs(rise_to - flux[t])
+                to += self.jump_cost * matters[t]
+                went_on[t] = np.packbits(on <= to)
+                distance += np.minimum(on, to)
+            cost, before = distance, now
+        path = np.empty(len(X), int)
+        path[-1] = cost.argmin()
+        for t in range(len(X) - 1, 0, -1):
+            row = path[t]
+            continued = went_on[t, row // 8] >> (7 - row % 8) & 1
+            path[t - 1] = row - 1 if continued else best[t]
+        return path
+
+
+class SparseMixture(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Each row as a mixture of a few training rows, none of them subtracted.
+
+    "Let it Bee" (Driedger, Prätzlich and Müller, ISMIR 2015) as a regressor: the
+    weights are those of a non-negative factorisation whose other factor, the training
+    rows, is given; of each mixture only the strongest `polyphony` parts stay.
+
+    Parameters
+    ----------
+    n_updates : int, default 30
+        Multiplicative updates; more fit the given rows more closely.
+    polyphony : int, default 10
+        Training rows that sound at once.
+    """
+
+    def __init__(self, n_updates=30, polyphony=10):
+        self.n_updates = n_updates
+        self.polyphony = polyphony
+
+    def fit(self, X, y):  # noqa: N803
+        """Keep the training rows: X in dB, ``(n_rows, n_columns)``, and their y."""
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
+        self.X_, self.y_ = X, y
+        return self
+
+    def predict(self, X):  # noqa: N803
+        """Predict one row of targets for each row of X."""
+        weights = self.weights(X)
+        return (weights @ self.y_) / weights.sum(axis=1).reshape(
+            -1, *[1] * (self.y_.ndim - 1)
+        )
+
+    def weights(self, X):  # noqa: N803
+        """Tell what each row mixes, sparse ``(n_rows, n_training_rows)``."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=self.X_.dtype)  # noqa: N806
+        given, known = (10 ** (z.clip(-120, 120) / 20) for z in (X, self.X_))
+        start = np.full((len(X), len(known)), given.mean() / len(known))
+        with quietly():
+            weights = non_negative_factorization(
+                given,
+                W=start,
+                H=known,
+                n_components=len(known),
+                init="custom",
+                update_H=False,
+                solver="mu",
+                beta_loss="kullback-leibler",
+                max_iter=self.n_updates,
+            )[0]
+        least = -np.sort(-weights, axis=1)[:, : self.polyphony][:, -1:]
+        weights[weights < np.maximum(least, 1e-12)] = 0
+        return csr_array(weights.astype(np.float32))
