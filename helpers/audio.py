@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ import soxr
 from scipy.ndimage import binary_opening
 from soundfile import LibsndfileError
 
-IN_MEMORY = 2**26  # values (256 MiB of float32); anything longer lives on disk
+IN_MEMORY = 2**24  # values (64 MiB of float32); anything longer lives on disk
 BLOCK = 2**20  # values handled at a time
 RIFF_LIMIT = 2**32 - 2**20  # bytes that a WAV can count in its 32 bits
 
@@ -233,7 +234,8 @@ def save(
         raise AudioError(f"{path} is a sound to read: give the result another name.")
     if kind == "WAV" and sound.n_samples * sound.n_channels * bits // 8 > RIFF_LIMIT:
         kind = "RF64"
-    part, rng = path.with_name(f".{path.name}.{os.getpid()}"), np.random.default_rng(0)
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    rng = np.random.default_rng(0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (sound.rate, sound.n_channels, subtype)

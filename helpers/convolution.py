@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
@@ -88,6 +89,11 @@ class Pair:
         return align(describe(self.b, stft=self.stft), self.training, self.nearest)
 
     @cached_property
+    def chosen(self) -> csr_array:
+        """What the default model borrows, ``(n_frames, n_rows)`` of `training`."""
+        return self.nearest.weights(self.aligned)
+
+    @cached_property
     def compressed(self) -> tuple:
         """A's magnitudes in a few numbers, as from `compress`."""
         return compress(self.training)
@@ -155,7 +161,7 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
         weights = fit_frames(model, training, rows).weights(aligned)
     else:
         pca, y = pair.compressed
-        fitted, weights = fit_frames(model, training, y), pair.nearest.weights(aligned)
+        fitted, weights = fit_frames(model, training, y), pair.chosen
 
     def process(padded: np.ndarray, frames: range) -> np.ndarray:
         rows = slice(frames[0], frames[-1] + 1)

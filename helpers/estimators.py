@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
@@ -20,7 +20,6 @@ def quietly() -> Iterator[None]:
     """Fit without the warnings that the catalogue's low iteration limits call for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "When update_H=False", RuntimeWarning)
         yield
 
 
@@ -166,20 +165,26 @@ class SparseMixture(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Tell what each row mixes, sparse ``(n_rows, n_training_rows)``."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=self.X_.dtype)  # noqa: N806
+        # In blocks, for a dense table of all rows could outgrow the memory.
+        blocks = (self._mix(X[i : i + 1024]) for i in range(0, len(X), 1024))
+        return csr_array(vstack(list(blocks)))
+
+    def _mix(self, X):  # noqa: N803
         given, known = (10 ** (z.clip(-120, 120) / 20) for z in (X, self.X_))
-        start = np.full((len(X), len(known)), given.mean() / len(known))
+        # With all rows of one size the starting weights, and so the result, do not
+        # depend on which rows are solved together.
+        given /= given.sum(axis=1, keepdims=True)
         with quietly():
             weights = non_negative_factorization(
                 given,
-                W=start,
                 H=known,
                 n_components=len(known),
-                init="custom",
                 update_H=False,
                 solver="mu",
                 beta_loss="kullback-leibler",
                 max_iter=self.n_updates,
             )[0]
-        least = -np.sort(-weights, axis=1)[:, : self.polyphony][:, -1:]
+        kept = min(self.polyphony, len(known))
+        least = np.partition(weights, -kept, axis=1)[:, -kept, None]
         weights[weights < np.maximum(least, 1e-12)] = 0
         return csr_array(weights.astype(np.float32))

@@ -54,5 +54,6 @@ def test_blocks_and_whole_give_the_same_sound(name, monkeypatch):
     result = finish(Pair(a, b, **settings).render(model, recipe=recipe))
     assert isinstance(b.samples, Spool)
     assert isinstance(result.samples, Spool)
-    print(abs(np.asarray(result.samples) - whole.samples).max())
-    np.testing.assert_allclose(np.asarray(result.samples), whole.samples, atol=1e-4)
+    # Frames that are borrowed are the same to the last digit; eight rounds of phase
+    # reconstruction add up the rounding of float32. It stays under one step of 16 bits.
+    np.testing.assert_allclose(np.asarray(result.samples), whole.samples, atol=2**-15)
