@@ -136,11 +136,13 @@ class Pair:
         y = self.compressed[1]
         if not 2 < cut < len(y) - 1:
             return np.nan
-        first = self.training._replace(
-            description=self.training.description[:cut], runs=self.training.runs[:cut]
-        )
-        fitted = fit_frames(model, first, y[:cut])
-        return float(r2_score(y[cut:], fitted.predict(self.training.description[cut:])))
+        x, runs = self.training.description, self.training.runs
+        early = self.training._replace(description=x[:cut], runs=runs[:cut])
+        try:
+            fitted = fit_frames(model, early, y[:cut])
+        except AudioError:  # enough frames to learn from, but not without the last
+            return np.nan
+        return float(r2_score(y[cut:], fitted.predict(x[cut:])))
 
 
 def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:

@@ -28,9 +28,10 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Row after row it predicts the target of a training row that is near, but going on
     from one training row to the next one is free, while jumping elsewhere costs: unit
-    selection, as in speech synthesis (Hunt and Black 1996), solved exactly by dynamic
-    programming (Viterbi 1967) over all rows. With the default costs of zero each row
-    is predicted on its own, by its nearest neighbour.
+    selection, as in speech synthesis (Hunt and Black 1996), by dynamic programming
+    (Viterbi 1967) over all rows; exact while `flux_weight` is 0, and otherwise but for
+    jumping only from the row that was cheapest so far. With the default costs of zero
+    each row is predicted on its own, by its nearest neighbour.
 
     A row is ``n_bands`` levels in dB at unit loudness, then optionally the loudness and
     the spectral flux in dB, as from `helpers.frames.describe`.

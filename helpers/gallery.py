@@ -7,10 +7,12 @@ import os
 import threading
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from pickle import PicklingError
 
 import pandas as pd
 from joblib import Parallel, delayed
@@ -64,7 +66,7 @@ def _memory(path: Path) -> Path:
 def _recall(memory: Path, made: list[str]) -> dict:
     with suppress(OSError, ValueError):
         row = json.loads(memory.read_text())
-        if row.pop("made", None) == made:
+        if made[0] and row.pop("made", None) == made:
             return row
     return {}
 
@@ -162,7 +164,7 @@ def render_all(
     code = [_digest(file) for file in sorted(Path(__file__).parent.glob("*.py"))]
     pairs = {name: tuple(Path(f).resolve() for f in pairs[name]) for name in pairs}
     contents = {file: _digest(file) for files in pairs.values() for file in files}
-    rows, made_from, jobs = {}, {}, []
+    rows, made_from, jobs = {}, defaultdict(str), []
     for direction, files in pairs.items():
         known = tuple(contents[file] for file in files)
         for name, model in models.items():
@@ -171,7 +173,8 @@ def render_all(
             if path in rows or path in contents or path.parent != folder:
                 raise AudioError(f"{path} cannot be made: rename the pair or model.")
             rows[path] = {"file": path.name, "model": name, "direction": direction}
-            made_from[path] = content_hash((known, model, batch, code))
+            with suppress(PicklingError):  # a lambda is never the same again
+                made_from[path] = content_hash((known, model, batch, code))
             made = [made_from[path], _digest(path)]
             if before := _recall(_memory(path), made):
                 rows[path] = before
@@ -179,26 +182,26 @@ def render_all(
                 jobs += [delayed(render_one)(path, files, model, batch, known)]
     folder.mkdir(parents=True, exist_ok=True)
     parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
-    results = parallel(jobs)
     bar = {"total": len(rows), "initial": len(rows) - len(jobs), "desc": "rendering"}
-    try:
-        with quietly(), threadpool_limits(1):
+    with quietly(), threadpool_limits(1):
+        results = parallel(jobs)
+        try:
             for row in tqdm(results, **bar, unit="sound"):
                 path = folder / row["file"]
                 rows[path] |= row
                 if "error" not in row:
                     made = [made_from[path], _digest(path)]
                     _write(_memory(path), json.dumps(rows[path] | {"made": made}))
-    except BaseException:
-        with SAVING:
-            batch["interrupted"] = True  # threads cannot be stopped, only told
-        with warnings.catch_warnings(action="ignore"):  # that it stops early
-            results.close()
-        raise
-    finally:  # what a worker that was killed may have left
-        for path in rows:
-            for part in folder.glob(f".{glob.escape(path.name)}.*"):
-                part.unlink(missing_ok=True)
+        except BaseException:
+            with SAVING:
+                batch["interrupted"] = True  # threads cannot be stopped, only told
+            with warnings.catch_warnings(action="ignore"):  # that it stops early
+                results.close()
+            raise
+        finally:  # what a worker that was killed may have left
+            for path in rows:
+                for part in folder.glob(f".{glob.escape(path.name)}.*"):
+                    part.unlink(missing_ok=True)
     failed = [f"{r['file']}: {r['error']}" for r in rows.values() if "error" in r]
     columns = [*COLUMNS, "error"] if failed else COLUMNS
     board = pd.DataFrame(list(rows.values()), columns=columns)

@@ -100,10 +100,11 @@ def cards(
     return HTML("".join(shown))
 
 
-def table(columns: dict) -> HTML:
-    """Show columns as a table, numbers to three digits."""
+def table(columns: dict, *, escape: str | None = "html") -> HTML:
+    """Show columns as a table, numbers to three digits; `escape` None allows links."""
     style = pd.DataFrame(columns).style.hide(axis="index")
-    return HTML(style.format(precision=3, thousands=",", na_rep="").to_html())
+    style = style.format(precision=3, thousands=",", na_rep="", escape=escape)
+    return HTML(style.to_html())
 
 
 def facts(sounds: dict[str, Sound]) -> HTML:
@@ -148,7 +149,7 @@ def scoreboard(board: pd.DataFrame) -> HTML:
     shown = board.copy()
     link = '<a href="#{}">{}</a>'
     shown["file"] = [link.format(quote(f), html.escape(f)) for f in board["file"]]
-    return table(shown.to_dict("list"))
+    return table(shown.to_dict("list"), escape=None)
 
 
 def versions(*packages: str) -> HTML:

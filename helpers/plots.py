@@ -228,6 +228,7 @@ def draw_map(
     _spread_labels(ax, rows.dropna(subset=["timbre", "structure"]))
     ax.set_xlabel("timbre taken from A (0: as B itself, 1: as A itself)")
     ax.set_ylabel("structure kept from B (1: all)")
+    ax.set_ylim(top=1.12)
     ax.set_title("The map of models")
     ax.legend(loc="lower left")
     return ax

@@ -12,6 +12,9 @@ import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from threadpoolctl import threadpool_info
 
 from helpers import gallery
 from helpers.audio import AudioError, Sound, load, save
@@ -164,6 +167,16 @@ def test_another_model_of_the_same_name_is_rendered_again(pairs, tmp_path):
     assert before != contents(tmp_path / "out")
 
 
+def test_a_model_that_cannot_be_told_apart_is_rendered_again(
+    pairs, tmp_path, monkeypatch
+):
+    models = {"mine": make_pipeline(FunctionTransformer(lambda rows: rows), Ridge())}
+    render_all(pairs, models, folder=tmp_path / "out", n_jobs=1)
+    made = count_renders(monkeypatch)
+    render_all(pairs, models, folder=tmp_path / "out", n_jobs=1)
+    assert len(made) == len(pairs)
+
+
 def test_other_code_is_rendered_again(pairs, tmp_path, monkeypatch):
     render_all(pairs, RIDGE, folder=tmp_path / "out")
     (tmp_path / "code").mkdir()
@@ -285,6 +298,20 @@ def test_an_interrupted_write_leaves_no_half_file(pairs, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         render_all(pairs, RIDGE, folder=tmp_path / "out", n_jobs=1)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_killed_batch_left_is_cleared_away(pairs, tmp_path):
+    (tmp_path / "out").mkdir()
+    left = tmp_path / "out" / ".ridge_one_to_two.wav.12345"
+    left.write_bytes(b"RIFF")
+    render_all(pairs, RIDGE, folder=tmp_path / "out")
+    assert not left.exists()
+
+
+def test_threads_of_sums_are_as_many_as_before(pairs, tmp_path):
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    render_all(pairs, MODELS, folder=tmp_path / "out", n_jobs=2)
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
 def test_b_itself_and_a_itself_mark_the_ends_of_the_scale():

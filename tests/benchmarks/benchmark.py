@@ -5,7 +5,7 @@ Run from the project's folder; the default takes a quarter of an hour::
     python -m tests.benchmarks.benchmark
     python -m tests.benchmarks.benchmark --seconds 5 20 --models nearest_path ridge
 
-It prints a Markdown table. Sounds are stereo at 44.1 kHz, A as long as B, from seeds. A
+It prints its progress, and at the end a Markdown table. Sounds are stereo at 44.1 kHz, A as long as B, from seeds. A
 cell has the median time of several runs, how many times faster than real time that is
 and the most memory in use beyond what was there before (of numpy and Python, as
 `tracemalloc` sees it, in a run of its own). *Growth* is the slope of log time over log
@@ -14,6 +14,7 @@ otherwise, measured in the same way on the same sounds.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -149,6 +150,7 @@ def main() -> None:
             for name, step in steps(a, b, Path(folder), options.models).items():
                 cell = measure(step, runs=options.runs, enough=options.enough)
                 table.setdefault(name, {})[seconds] = cell
+                print(f"{seconds:g} s, {name}: {cell[0]:.3f} s", file=sys.stderr)
     heads = ["", *(f"{seconds:g} s" for seconds in options.seconds), "growth"]
     print("|", " | ".join(heads), "|")
     print("|", " | ".join("---" for _ in heads), "|")
