@@ -106,7 +106,7 @@ def align(
     model: RegressorMixin,
     *,
     n_rounds: int = 2,
-    n_study: int = 768,
+    n_study: int = 512,
 ) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is heard.
 
@@ -126,7 +126,7 @@ def align(
         Fitted; predicts the row of `training` for each row given.
     n_rounds : int, default 2
         Rotations; a third changes little.
-    n_study : int, default 768
+    n_study : int, default 512
         Frames of B to learn the rotation from, in stretches spread over B.
 
     Returns

@@ -86,7 +86,9 @@ def test_no_cell_complains(executed):
 
 
 def test_every_sound_has_a_player_and_every_picture_a_description(executed):
-    outputs = [o.data for c in executed[1].cells for o in c.get("outputs", []) if "data" in o]
+    outputs = [
+        o.data for c in executed[1].cells for o in c.get("outputs", []) if "data" in o
+    ]
     page = "".join(data.get("text/html", "") for data in outputs)
     assert page.count("<audio") >= len(RENDERS)
     assert len(re.findall('<img [^>]*alt="[^"]+', page)) == page.count("<img")
@@ -130,7 +132,9 @@ def test_it_is_a_valid_notebook_in_the_current_format():
 
 def test_the_settings_are_right_under_their_heading():
     cells = read_notebook().cells
-    tagged = [i for i, c in enumerate(cells) if "parameters" in c.metadata.get("tags", [])]
+    tagged = [
+        i for i, c in enumerate(cells) if "parameters" in c.metadata.get("tags", [])
+    ]
     assert len(tagged) == 1
     above = cells[tagged[0] - 1]
     assert above.cell_type == "markdown"

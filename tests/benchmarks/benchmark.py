@@ -5,12 +5,12 @@ Run from the project's folder; the default takes a quarter of an hour::
     python -m tests.benchmarks.benchmark
     python -m tests.benchmarks.benchmark --seconds 5 20 --models nearest_path ridge
 
-It prints its progress, and at the end a Markdown table. Sounds are stereo at 44.1 kHz, A as long as B, from seeds. A
-cell has the median time of several runs, how many times faster than real time that is
-and the most memory in use beyond what was there before (of numpy and Python, as
-`tracemalloc` sees it, in a run of its own). *Growth* is the slope of log time over log
-length: 1 is a time in proportion, 2 is quadratic. The rivals are what one would run
-otherwise, measured in the same way on the same sounds.
+It prints its progress, and at the end a Markdown table. Sounds are stereo at 44.1 kHz,
+A as long as B, from seeds. A cell has the median time of several runs, how many times
+faster than real time that is, and the most memory in use beyond what was there before
+(of numpy and Python, as `tracemalloc` sees it, in a run of its own). *Growth* is the
+slope of log time over log length: 1 is a time in proportion, 2 is quadratic. The rivals
+are what one would run otherwise, measured in the same way on the same sounds.
 """
 
 import argparse
@@ -59,17 +59,10 @@ def factorise(pair: Pair) -> np.ndarray:
         np.abs(pair.stft.analyse(sound.samples[:, 0])) + 1e-6
         for sound in (pair.a, pair.b)
     )
-    weights = np.full((len(b), len(a)), b.mean() / len(a), np.float32)
     settings = {"solver": "mu", "beta_loss": "kullback-leibler", "max_iter": 30}
     with quietly():
         return non_negative_factorization(
-            b,
-            weights,
-            a,
-            n_components=len(a),
-            init="custom",
-            update_H=False,
-            **settings,
+            b, H=a, n_components=len(a), init="custom", update_H=False, **settings
         )[0]
 
 
