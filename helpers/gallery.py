@@ -21,7 +21,7 @@ from sklearn.base import RegressorMixin
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from helpers.audio import AudioError, Sound, load, save
+from helpers.audio import AudioError, load, save
 from helpers.convolution import Pair
 from helpers.estimators import quietly
 from helpers.mastering import finish
@@ -69,15 +69,6 @@ def _recall(memory: Path, made: list[str]) -> dict:
         if made[0] and row.pop("made", None) == made:
             return row
     return {}
-
-
-def score_sounds(pair: Pair, sounds: Mapping[str, Sound]) -> pd.DataFrame:
-    """Score sounds against a pair, one row each, named by their keys in ``model``."""
-    known = features(pair.a), features(pair.b)
-    scores = {
-        name: compare(features(sounds[name], peak=True), *known) for name in sounds
-    }
-    return pd.DataFrame([{"model": name} | row for name, row in scores.items()])
 
 
 @lru_cache(maxsize=2)  # all models of a pair follow each other

@@ -108,8 +108,9 @@ def articulate(
     """
     bands, wanted = bands_db(sound, stft=stft), spectral_flux(bands_db(b, stft=stft))
     span = round(6 * stft.rate / stft.hop_length)
+    # A running sum can end up just under zero.
     size, size_b = (
-        uniform_filter1d(x**2, span) for x in (spectral_flux(bands), wanted)
+        uniform_filter1d(x**2, span).clip(0) for x in (spectral_flux(bands), wanted)
     )
     wanted *= np.sqrt(size / (size_b + 1e-3))
     gain_db = np.zeros_like(wanted)

@@ -45,7 +45,7 @@ SECONDS = """Object.fromEntries([...document.querySelectorAll("figure")].map(fig
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Copy the project, with short sounds under the names that the notebook asks for."""
+    """Copy the project, with short sounds of the names that the notebook has in it."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     sounds = {"bell": A_SECONDS, "bird": B_SECONDS, "later": LATER_B_SECONDS}
     for seed, (name, seconds) in enumerate(sounds.items()):

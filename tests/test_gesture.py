@@ -125,3 +125,13 @@ def test_blocks_give_the_whole(hiss, bursts, monkeypatch):
     monkeypatch.setattr(gesture, "BLOCK", 4096)
     # Products of matrices of another size add up in another order.
     np.testing.assert_allclose(both(), whole, atol=1e-5)
+
+
+def test_a_sound_before_a_long_silence_stays_finite():
+    # With this seed the running sum over six seconds ends a rounding under zero.
+    rng = np.random.default_rng(5)
+    samples = np.zeros((20 * 8000, 1), np.float32)
+    samples[:48000, 0] = rng.standard_normal(48000) * np.repeat(rng.random(480), 100)
+    sound = Sound(samples, 8000)
+    result = articulate(sound, sound, stft=STFT(8000, 512, 128))
+    assert np.isfinite(result.samples).all()

@@ -8,7 +8,7 @@ from scipy.fft import dct
 from scipy.spatial.distance import cdist
 
 from helpers.audio import Sound, resample
-from helpers.scores import Features, compare, features
+from helpers.scores import Features, compare, features, score
 
 NAMES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
 
@@ -212,3 +212,17 @@ def test_a_result_is_brought_to_a_peak_of_1(bursts, b):
 def test_sounds_are_measured_at_44100_hz(tone, a):
     other = features(resample(tone, rate=48000))
     np.testing.assert_allclose(other.loudness_db[4:90], a.loudness_db[4:90], atol=0.1)
+
+
+def test_a_table_of_scores_has_a_row_for_each_sound(tone, bursts):
+    n = min(tone.n_samples, bursts.n_samples)
+    # A peak of 1, as the scores give to a result, so that the floors stay in place.
+    a, b = (
+        Sound(sound.samples[:n] / np.abs(sound.samples[:n]).max(), sound.rate)
+        for sound in (tone, bursts)
+    )
+    board = score({"B itself": b, "A itself": a}, a, b)
+    assert list(board["model"]) == ["B itself", "A itself"]
+    # The channels are averaged after that, so the peak moves a little once more.
+    assert board["timbre"].tolist() == pytest.approx([0, 1], abs=0.03)
+    assert board["structure"][0] == pytest.approx(1, abs=0.03)
