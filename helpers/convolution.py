@@ -105,7 +105,10 @@ class Pair:
         recipe: str = "frames",
         blend: float | Sequence = 1.0,
     ) -> Sound:
-        """Predict B with a regressor that learns from A, before any finishing."""
+        """Predict B with a regressor that learns from A, before any finishing.
+
+        Raises `AudioError` where all that is predicted is silence.
+        """
         points = breakpoints(blend)
         if points[:, 1].max() == 0:
             return self.b
@@ -114,6 +117,10 @@ class Pair:
             sound = convolve_bins(self.b, fitted, stft=self.stft)
         else:
             sound = convolve_frames(self, model)
+        peak = max(np.abs(block).max() for block in sound.blocks())
+        if peak < 1e-6:
+            name = type(model).__name__
+            raise AudioError(f"{name} predicts silence here: choose another model.")
         if points[:, 1].min() < 1:
             sound = mix(self.b, sound, points=points, stft=self.stft)
         if recipe == "frames":

@@ -7,6 +7,7 @@ import pytest
 from scipy.fft import rfft
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -309,3 +310,9 @@ def test_a_moving_impulse_goes_through_a_while_b_goes_by():
     # 2000 samples at 8 kHz: a bin is 4 Hz; the impulse of 0.1 s is 10 Hz wide.
     assert early * 4 == pytest.approx(500, abs=20)
     assert late * 4 == pytest.approx(2000, abs=20)
+
+
+def test_a_model_that_predicts_silence_is_named(tone, bursts):
+    silent = DummyRegressor(strategy="constant", constant=0.0)
+    with pytest.raises(AudioError, match="DummyRegressor predicts silence"):
+        Pair(tone, bursts).render(silent, recipe="bins")
