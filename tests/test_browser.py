@@ -98,14 +98,18 @@ def address(project, tmp_path_factory):
 
 def restart_and_run_all(page):
     """Do what the notebook's first paragraph says, and wait until it is done."""
-    dialog = page.locator(".jp-Dialog")
+    button = page.locator(".jp-Dialog").get_by_text("Restart", exact=True)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(
+        state="attached", timeout=MINUTE
+    )
     for _ in range(20):  # the menu does nothing until the kernel is connected
         page.get_by_role("menuitem", name="Kernel", exact=True).click()
         page.get_by_role("menuitem", name="Restart Kernel and Run All Cells…").click()
         with suppress(sync_api.TimeoutError):
-            dialog.wait_for(timeout=3000)
+            button.wait_for(timeout=3000)
             break
-    dialog.get_by_text("Restart", exact=True).click()
+        page.keyboard.press("Escape")
+    button.click()
     page.wait_for_function(f"({UNRUN}).length > 10", timeout=MINUTE)
     await_none(page, UNRUN, minutes=4)
 
