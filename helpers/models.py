@@ -40,22 +40,22 @@ CATALOGUE = {
     "nearest_path": Model(
         lambda seed: FramePath(jump_cost=4, flux_weight=0.5, loudness_weight=0.01),
         "frames",
-        "stretches of A itself, chosen and cut to B's gesture",
+        "stretches of the sound that was learned, cut to the other's gesture",
     ),
     "nearest_neighbours": Model(
         lambda seed: FramePath(loudness_weight=0.01),
         "frames",
-        "mosaic of single moments of A: sharp, granular, restless",
+        "a mosaic of single moments: sharp, granular, restless",
     ),
     "sparse_mixture": Model(
         lambda seed: SparseMixture(),
         "frames",
-        "several moments of A at once: dense, choral",
+        "several moments at once: dense, choral",
     ),
     "ridge": Model(
         lambda seed: make_pipeline(StandardScaler(), Ridge(10.0)),
         "frames",
-        "A's average, tilted by B's colour: smooth, breathy",
+        "an average of what was learned, tilted by the gesture: smooth, breathy",
     ),
     "pls": Model(
         lambda seed: PLSRegression(8),
@@ -70,7 +70,7 @@ CATALOGUE = {
     "extra_trees": Model(
         lambda seed: ExtraTreesRegressor(40, min_samples_leaf=2, random_state=seed),
         "frames",
-        "averages of look-alike moments: A half remembered",
+        "averages of look-alike moments: a sound half remembered",
     ),
     "mlp": Model(
         lambda seed: make_pipeline(
@@ -83,12 +83,12 @@ CATALOGUE = {
             ),
         ),
         "frames",
-        "a small neural network: blurred, with bolder swings than ridge",
+        "a small neural network: an average that evades, like neither of the two",
     ),
     "linear_regression": Model(
         lambda seed: LinearRegression(),
         "bins",
-        "B's phases at even strength: a hoarse whisper of B, the original discovery",
+        "a hoarse whisper of the gesture sound: the original discovery",
     ),
     "bayesian_ridge": Model(
         # On one scale, so that its prior does not outweigh a sample of the rows.
@@ -99,7 +99,7 @@ CATALOGUE = {
     "lasso_lars": Model(
         lambda seed: LassoLars(alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200),
         "bins",
-        "linear regression that ignores weak columns: a drier whisper",
+        "linear regression that ignores weak columns: the same whisper",
     ),
     "passive_aggressive": Model(
         # scikit-learn's own passive-aggressive class became this learning rate.
@@ -112,19 +112,19 @@ CATALOGUE = {
             random_state=seed,
         ),
         "bins",
-        "overreacts to the last thing it saw: B mirrored in each frame, ringing",
+        "follows the last thing it saw: the gesture sound, each frame mirrored",
     ),
     "lasso_lars_cv": Model(
         lambda seed: LassoLarsCV(max_iter=20, fit_intercept=False),
         "bins",
-        "chooses its own severity by trial: a whisper, if it dares to speak",
+        "the same, choosing by trial how many columns to ignore: the same whisper",
     ),
     "ransac": Model(
         lambda seed: RANSACRegressor(
             stop_probability=0.42, max_skips=50, random_state=seed
         ),
         "bins",
-        "trusts the quiet bins of A and calls the rest outliers: B, mirrored",
+        "trusts quiet bins, calls the rest outliers: the gesture sound, mirrored",
     ),
     "linear_no_intercept": Model(
         lambda seed: LinearRegression(fit_intercept=False),

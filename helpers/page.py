@@ -69,41 +69,47 @@ def player(
     )
 
 
-def players(sounds: dict[str, Sound]) -> HTML:
-    """Show players in a row, labelled by their keys."""
-    return HTML("".join(player(s, label=label).data for label, s in sounds.items()))
+def players(sounds: dict[str, Sound], *, small: bool = False) -> HTML:
+    """Show players in a row, labelled by their keys; `small` as in `player`."""
+    shown = (player(s, label=name, small=small).data for name, s in sounds.items())
+    return HTML("".join(shown))
 
 
-def card(sound: Sound, *, label: str, name: str) -> str:
-    """Give the HTML of a spectrogram with its player under it; `name` is its anchor."""
-    style = STYLE | {"font.size": 9, "axes.titlesize": 10}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(4.4, 2.5), layout="constrained")
+def card(sound: Sound, *, label: str, name: str, note: str = "") -> str:
+    """Give the HTML of a spectrogram over its player and note; `name` is its anchor."""
+    with matplotlib.rc_context(STYLE | {"font.size": 10, "axes.titlesize": 12}):
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         mesh = draw_spectrogram(figure.subplots(), sound, title=label)
-        figure.colorbar(mesh, label="dB")
+        figure.colorbar(mesh, label="dBFS")
         picture = _source(figure, 80)
     return (
-        f'<div id="{html.escape(name)}" style="display:inline-block;margin:6px">'
+        f'<div id="{html.escape(name)}" style="display:inline-block;'
+        'vertical-align:top;width:370px;margin:6px">'
         f'<img {picture} alt="spectrogram of {html.escape(label)}"><br>'
-        f"{player(sound, label=label, small=True).data}</div>"
+        f"{player(sound, label=note or label, small=True).data}</div>"
     )
 
 
 def cards(
-    reference: dict[str, Sound], board: pd.DataFrame, *, folder: str | Path
+    reference: dict[str, Sound],
+    board: pd.DataFrame,
+    *,
+    folder: str | Path,
+    notes: dict[str, str],
 ) -> HTML:
-    """Show a reference sound and all renders of a board, spectrograms over players."""
+    """Show a reference sound and the renders of a board, by name, with their notes."""
     shown = [card(sound, label=label, name="") for label, sound in reference.items()]
-    for row in board.dropna(subset="recipe").itertuples():
-        sound = load(Path(folder, row.file))
-        shown.append(card(sound, label=row.model, name=row.file))
+    for row in board.dropna(subset="recipe").sort_values("model").itertuples():
+        sound, note = load(Path(folder, row.file)), notes.get(row.model, "")
+        shown.append(card(sound, label=row.model, name=row.file, note=note))
     return HTML("".join(shown))
 
 
 def table(columns: dict, *, escape: str | None = "html") -> HTML:
-    """Show columns as a table, numbers to three digits; `escape` None allows links."""
+    """Show columns as a table, numbers to two digits; `escape` None allows links."""
     style = pd.DataFrame(columns).style.hide(axis="index")
-    style = style.format(precision=3, thousands=",", na_rep="", escape=escape)
+    style = style.set_properties(**{"text-align": "left"})
+    style = style.format(precision=2, thousands=",", na_rep="", escape=escape)
     return HTML(style.to_html())
 
 

@@ -17,8 +17,8 @@ from helpers.spectrum import STFT
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = {"A": "#0072B2", "B": "#D55E00", "result": "#009E73", "other": "#999999"}
 MARKS = {
-    "bins": ("s", COLOURS["B"]),
-    "frames": ("o", COLOURS["result"]),
+    "bins": ("s", "#999999"),
+    "frames": ("o", "#CC79A7"),
     "for comparison": ("D", "black"),
 }
 STYLE = {
@@ -69,7 +69,10 @@ def draw_waveform(ax: Axes, sound: Sound, *, name: str, title: str) -> Axes:
     low, high = [p.min() for p in pieces], [p.max() for p in pieces]
     seconds = np.array([i for i, _ in spans]) / sound.rate
     ax.fill_between(seconds, low, high, color=COLOURS[name], linewidth=0.8)
-    ax.set(xlabel="time (s)", ylabel="amplitude", ylim=(-1.05, 1.05), title=title)
+    top = 1.05 * max(1, max(high), -min(low))
+    for full_scale in (-1, 1):
+        ax.axhline(full_scale, color="black", ls=":", lw=0.8)
+    ax.set(xlabel="time (s)", ylabel="amplitude", ylim=(-top, top), title=title)
     return ax
 
 
@@ -99,7 +102,7 @@ def level_db(
 def draw_spectrogram(
     ax: Axes, sound: Sound, *, title: str, stft: STFT | None = None
 ) -> QuadMesh:
-    """Draw a spectrogram: seconds, Hz on a log axis, dB under full scale."""
+    """Draw a spectrogram: seconds, Hz on a log axis, dBFS."""
     stft = stft or STFT(sound.rate)
     levels_db, seconds = level_db(sound, stft=stft)
     top = min(16000, sound.rate / 2)
@@ -129,42 +132,46 @@ def draw_spectrograms(sounds: dict[str, Sound], *, height: float = 3.6) -> Figur
     for ax, (title, sound) in zip(axes, sounds.items(), strict=True):
         mesh = draw_spectrogram(ax, sound, title=title)
         ax.label_outer()
-    figure.colorbar(mesh, ax=axes, label="dB under full scale")
+    figure.colorbar(mesh, ax=axes, label="level (dBFS)")
     return figure
 
 
 def draw_frames(
-    ax: Axes, samples: np.ndarray, *, stft: STFT, n_frames: int = 4
+    ax: Axes, below: Axes, samples: np.ndarray, *, stft: STFT, n_frames: int = 4
 ) -> Axes:
-    """Draw a few milliseconds of sound with the windows that cut it into frames."""
+    """Draw some milliseconds of a channel with windows, and `below` the first frame."""
     n = stft.n_fft + (n_frames - 1) * stft.hop_length
     stretch = samples[:n] / max(np.abs(samples[:n]).max(), 1e-9)
-    ax.plot(
-        np.arange(len(stretch)) / stft.rate * 1e3, stretch, color=COLOURS["A"], lw=0.7
-    )
+    ms = np.arange(n) / stft.rate * 1e3
+    ax.plot(ms[: len(stretch)], stretch, color=COLOURS["A"], lw=0.7)
     for i in range(n_frames):
-        start = i * stft.hop_length
-        ms = (start + np.arange(stft.n_fft)) / stft.rate * 1e3
-        ax.plot(ms, stft.window, color="black", alpha=0.3 + 0.7 * (i == 0), lw=2)
-        ax.text(ms[len(ms) // 2], 1.05, f"frame {i}", ha="center")
-    ax.set(xlabel="time (ms)", ylabel="amplitude and window", ylim=(-1.1, 1.25))
+        here = ms[i * stft.hop_length :][: stft.n_fft]
+        ax.plot(here, stft.window, color="black", lw=3 if i == 0 else 1.5)
+        ax.text(here[len(here) // 2], 1.05, f"frame {i}", ha="center")
+    frame = stretch[: stft.n_fft] * stft.window[: len(stretch)]
+    below.plot(ms[: len(frame)], frame, color=COLOURS["A"], lw=0.7)
+    ax.set(ylabel="amplitude", ylim=(-1.1, 1.3), title="Four windows on A")
+    below.set(xlabel="time (ms)", ylabel="amplitude", ylim=(-1.1, 1.1))
+    below.set_title("Frame 0, faded in and out")
     return ax
 
 
-def draw_borrowing(ax: Axes, seconds_a: np.ndarray, *, stft: STFT) -> Axes:
-    """Draw which moment of A each frame of B borrows, ``(n_frames,)`` in seconds."""
+def draw_borrowing(
+    ax: Axes, seconds_a: np.ndarray, duration_a: float, *, stft: STFT
+) -> Axes:
+    """Draw the moment of A, in seconds, that each frame of B borrows."""
     times = stft.times(len(seconds_a))
     jump = np.abs(np.diff(seconds_a, prepend=seconds_a[0])) > 1.5 * times[1]
     line = np.where(jump, np.nan, seconds_a)
     ax.plot(times, line, color=COLOURS["A"], lw=2.5)
     ax.plot(times[jump], seconds_a[jump], ".", color=COLOURS["A"], ms=4)
-    ax.set(xlabel="time in B (s)", ylabel="time in A (s)")
+    ax.set(xlabel="time in B (s)", ylabel="time in A (s)", ylim=(0, duration_a))
     return ax
 
 
 def draw_truth(ax: Axes, true: pd.Series, predicted: np.ndarray, *, title: str) -> Axes:
     """Draw predicted against true values, with the line where they would be equal."""
-    ax.plot(true, predicted, ".", color=COLOURS["A"], ms=3, alpha=0.4)
+    ax.plot(true, predicted, ".", color=COLOURS["A"], ms=7, alpha=0.4)
     reach = float(np.abs(true).max())
     ax.plot([-reach, reach], [-reach, reach], ":", color="black", lw=1.5)
     ax.set(xlabel="true (thousands)", ylabel="predicted (thousands)", title=title)
@@ -179,30 +186,10 @@ def draw_clouds(
     for rows, name in ((rows_a, "A"), (rows_b, "B")):
         x, y = flat.transform(rows[:, :n]).T
         ax.plot(x, y, ".", color=COLOURS[name], ms=4, alpha=0.5, label=name)
-    ax.set(xlabel="first component (dB)", ylabel="second component (dB)", title=title)
+    ax.set(xlabel="first direction (dB)", ylabel="second direction (dB)", title=title)
     ax.legend(markerscale=3)
     ax.label_outer()
     return ax
-
-
-def draw_phase(ax: Axes, spectrum: np.ndarray, *, stft: STFT, title: str) -> QuadMesh:
-    """Draw the phases of a stretch of frames up to 2 kHz, against a steady swing."""
-    n_bins = np.searchsorted(stft.frequencies, min(2000, stft.rate / 2))
-    turns = np.outer(np.arange(len(spectrum)), np.arange(n_bins)) * stft.hop_length
-    swing = np.exp(-2j * np.pi * turns / stft.n_fft)
-    mesh = ax.pcolormesh(
-        stft.times(len(spectrum)),
-        stft.frequencies[:n_bins],
-        np.angle(spectrum[:, :n_bins] * swing).T,
-        cmap="twilight",
-        vmin=-np.pi,
-        vmax=np.pi,
-        shading="nearest",
-        rasterized=True,
-    )
-    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", title=title)
-    ax.label_outer()
-    return mesh
 
 
 def draw_map(
@@ -218,8 +205,8 @@ def draw_map(
     curve : DataFrame
         The same scores for rising values of blend.
     """
-    colour = COLOURS["result"]
-    ax.plot(curve["timbre"], curve["structure"], "-", color=colour, label="blend")
+    line = {"color": COLOURS["result"], "marker": "o", "ms": 4, "label": "blend"}
+    ax.plot(curve["timbre"], curve["structure"], **line)
     rows = pd.concat([board, known.assign(recipe="for comparison")])
     for recipe, (marker, colour) in MARKS.items():
         some = rows[rows["recipe"] == recipe]
@@ -235,15 +222,15 @@ def draw_map(
 
 
 def _spread_labels(ax: Axes, rows: pd.DataFrame) -> None:
-    # Names are pushed up until none covers another.
+    # Models at one place share a label; labels are pushed up until none covers another.
+    places = rows[["timbre", "structure"]].round(2)
+    merged = rows.groupby([places["timbre"], places["structure"]])["model"].agg(list)
     placed: list[tuple[float, float]] = []
-    ordered = rows.sort_values("structure")
-    for name, x, y in zip(
-        ordered["model"], ordered["timbre"], ordered["structure"], strict=True
-    ):
+    for (x, y), names in sorted(merged.items(), key=lambda item: item[0][1]):
         height = y
         while any(abs(x - u) < 0.3 and abs(height - v) < 0.034 for u, v in placed):
             height += 0.005
         placed.append((x, height))
+        name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         arrow = {"arrowstyle": "-", "color": COLOURS["other"], "lw": 0.6}
-        ax.annotate(name, (x, y), (x + 0.02, height), fontsize=10, arrowprops=arrow)
+        ax.annotate(name, (x, y), (x + 0.02, height), fontsize=11, arrowprops=arrow)

@@ -106,8 +106,10 @@ def test_cards_show_the_reference_and_every_render(tone, board, tmp_path):
     for file in board["file"][:2]:
         save(tmp_path / file, tone)
     board.loc[2, "recipe"] = None  # it failed: there is no sound
-    shown = page.cards({"B": tone}, board, folder=tmp_path).data
+    notes = {"ridge": "smooth"}
+    shown = page.cards({"B": tone}, board, folder=tmp_path, notes=notes).data
     assert shown.count("<audio") == 3
+    assert "smooth" in shown
     assert "linear_regression" not in shown
 
 
