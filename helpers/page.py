@@ -78,13 +78,14 @@ def players(sounds: dict[str, Sound], *, small: bool = False) -> HTML:
 def card(sound: Sound, *, label: str, name: str, note: str = "") -> str:
     """Give the HTML of a spectrogram over its player and note; `name` is its anchor."""
     with matplotlib.rc_context(STYLE | {"font.size": 10, "axes.titlesize": 12}):
-        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+        figure = Figure(figsize=(4.3, 2.6))
+        figure.subplots_adjust(left=0.18, right=0.93, bottom=0.2, top=0.88)
         mesh = draw_spectrogram(figure.subplots(), sound, title=label)
         figure.colorbar(mesh, label="dBFS")
         picture = _source(figure, 80)
     return (
         f'<div id="{html.escape(name)}" style="display:inline-block;'
-        'vertical-align:top;width:370px;margin:6px">'
+        'vertical-align:top;width:345px;margin:5px">'
         f'<img {picture} alt="spectrogram of {html.escape(label)}"><br>'
         f"{player(sound, label=note or label, small=True).data}</div>"
     )
