@@ -2,7 +2,7 @@
 
 audio (sounds, in and out), spectrum (the short-time Fourier transform), estimators and
 models (regressors), bins and frames (the two recipes), phase (found when lost), gesture
-(B's loudness and articulation), convolution (from A and B to the result), classic (the
-yardstick), mastering (finishing), scores, gallery (many renders), plots and page
-(pictures, players and tables).
+(B's loudness and articulation), blend (from B to a prediction), convolution (from A and
+B to the result), classic (the yardstick), mastering (finishing), scores, gallery (many
+renders), plots and page (pictures, players and tables).
 """

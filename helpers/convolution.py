@@ -10,13 +10,8 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from helpers.audio import AudioError, Sound, check, mono, resample
-from helpers.bins import (
-    FEATURES,
-    TARGETS,
-    bin_table,
-    convolve_bins,
-    fit_bins,
-)
+from helpers.bins import FEATURES, TARGETS, bin_table, convolve_bins, fit_bins
+from helpers.blend import breakpoints, mix, restore
 from helpers.frames import (
     Training,
     align,
@@ -125,7 +120,7 @@ class Pair:
             sound = mix(self.b, sound, points=points, stft=self.stft)
         if recipe == "frames":
             sound = articulate(impose_loudness(sound, self.b), self.b, stft=self.stft)
-        return _restore(self.b, sound, points=points, stft=self.stft)
+        return restore(self.b, sound, points=points, stft=self.stft)
 
     def held_out_r2(self, model: RegressorMixin, *, recipe: str = "frames") -> float:
         """Score a regressor on the last fifth of A after learning from the rest.
@@ -193,65 +188,6 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
 
     reach = stft.n_fft // stft.hop_length  # frames, of each round of phases too
     return by_blocks(pair.b, process, stft=stft, context=9 * reach)
-
-
-def breakpoints(blend: float | Sequence) -> np.ndarray:
-    """Read a blend as breakpoints, ``(n_points, 2)`` of seconds and values.
-
-    Raises
-    ------
-    AudioError
-        For values outside 0 to 1, or breakpoints out of order.
-    """
-    try:
-        points = np.array(blend if np.ndim(blend) else [(0, blend)], dtype=float)
-        seconds, values = points.T
-        fits = np.all(np.diff(seconds) >= 0) and np.all((values >= 0) & (values <= 1))
-    except (TypeError, ValueError):
-        fits = False
-    if not fits or not points.size:
-        raise AudioError(
-            f"blend={blend} does not work: give a number from 0 (B) to 1 (prediction), "
-            "or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
-        )
-    return points
-
-
-def mix(b: Sound, prediction: Sound, *, points: np.ndarray, stft: STFT) -> Sound:
-    """Make one sound between B and a prediction, along the `breakpoints` of a blend.
-
-    The magnitudes meet at their weighted geometric mean, which moves evenly from one
-    timbre to the other; a cross-fade of the samples would be two sounds at once.
-    """
-
-    def process(padded: np.ndarray, frames: range) -> np.ndarray:
-        share = np.interp(stft.times(frames[-1] + 1)[frames[0] :], *points.T)
-        share = share[:, None].astype(np.float32)
-        other = stft.cut(prediction.samples, frames)
-        channels = []
-        for dry, wet in zip(padded.T, other.T, strict=True):
-            first, last = stft.transform(dry), stft.transform(wet)
-            both = (1 - share) * first + share * last
-            size = (np.abs(first) + 1e-7) ** (1 - share)
-            size *= (np.abs(last) + 1e-7) ** share
-            channels.append(stft.inverse(both * (size / (np.abs(both) + 1e-12))))
-        return np.stack(channels, axis=1)
-
-    return by_blocks(b, process, stft=stft, context=stft.n_fft // stft.hop_length)
-
-
-def _restore(b: Sound, sound: Sound, *, points: np.ndarray, stft: STFT) -> Sound:
-    # Where a blend is 0 the result is B, sample for sample.
-    if points[:, 1].min() > 0:
-        return sound
-
-    def process(padded: np.ndarray, frames: range) -> np.ndarray:
-        first = frames[0] * stft.hop_length - stft.n_fft // 2
-        seconds = (first + np.arange(len(padded))) / stft.rate
-        dry = np.interp(seconds, *points.T) == 0
-        return np.where(dry[:, None], padded, stft.cut(sound.samples, frames))
-
-    return by_blocks(b, process, stft=stft, context=0)
 
 
 def predictive_convolution(
