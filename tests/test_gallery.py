@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 import warnings
 
@@ -361,6 +362,7 @@ class Kills(Ridge):
         return super().fit(X, y)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
 def test_a_batch_outlives_a_killed_dask_worker(cluster, pairs, tmp_path):
     mark, out = tmp_path / "mark", tmp_path / "out"
     models = {str(alpha): Ridge(alpha) for alpha in range(1, 4)} | {"k": Kills(mark)}
