@@ -180,7 +180,8 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
         for channel, samples in enumerate(padded.T):
             spectrum = borrowed[channel % len(borrowed)] + some
             if not borrows:
-                spectrum = griffin_lim(magnitude, spectrum, stft=stft)
+                # From phases as good as these one round is best: more cost timbre.
+                spectrum = griffin_lim(magnitude, spectrum, stft=stft, n_rounds=1)
             loudness = np.linalg.norm(stft.transform(samples), axis=1, keepdims=True)
             loudness /= np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
             channels.append(stft.inverse(spectrum * loudness))

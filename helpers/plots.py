@@ -77,7 +77,7 @@ def draw_waveform(ax: Axes, sound: Sound, *, name: str, title: str) -> Axes:
 
 
 def level_db(
-    sound: Sound, *, stft: STFT, n_columns: int = 700
+    sound: Sound, *, stft: STFT, n_columns: int = 400
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure a spectrogram in dB under full scale, the mean power of the channels.
 
