@@ -82,9 +82,9 @@ def render_one(
 ) -> dict:
     """Render one pair with one model into `path`; return its row of the scoreboard.
 
-    `batch` has the ``analysis`` and the ``finishing`` of `render_all`. Calls with the
-    same `contents` (digests of both files) share an analysis. Where anything goes wrong
-    there is an ``error``, a sentence, in place of scores.
+    `batch` has ``analysis``, ``finishing`` and ``subtype`` of `render_all`. Calls with
+    the same `contents` (digests of both files) share an analysis. Where anything goes
+    wrong there is an ``error``, a sentence, in place of scores.
     """
     analysis, row = batch["analysis"], {"file": path.name}
     try:
@@ -100,7 +100,7 @@ def render_one(
             with SAVING:
                 if batch.get("interrupted"):
                     return row
-                save(path, result, inputs=files)
+                save(path, result, subtype=batch["subtype"], inputs=files)
             row |= {"recipe": recipe, "seconds": time.perf_counter() - start}
             row |= compare(features(result, peak=True), *features_ab)
             row["held_out_r2"] = pair.held_out_r2(regressor, recipe=recipe)
@@ -117,6 +117,7 @@ def render_all(
     folder: str | Path,
     analysis: dict | None = None,
     finishing: dict | None = None,
+    subtype: str = "PCM_24",
     n_jobs: int = -1,
 ) -> pd.DataFrame:
     """Render every pair with every model; write the sounds and ``scoreboard.csv``.
@@ -134,6 +135,8 @@ def render_all(
         Gets ``<model>_<pair>.wav``, and hidden files that say what each was made from.
     analysis, finishing : dict, optional
         Arguments of `helpers.convolution.Pair` and of `helpers.mastering.finish`.
+    subtype : str, default "PCM_24"
+        Precision of the files, as in `helpers.audio.save`.
     n_jobs : int, default -1
         Threads, -1 for one to a processor. The work is mostly numpy's, which lets
         threads run side by side, and processes would import everything again. Under
@@ -152,6 +155,7 @@ def render_all(
     folder = Path(folder).resolve()
     models = models if isinstance(models, Mapping) else {name: name for name in models}
     batch = {"analysis": analysis or {}, "finishing": finishing or {}}
+    batch["subtype"] = subtype
     code = [_digest(file) for file in sorted(Path(__file__).parent.glob("*.py"))]
     pairs = {name: tuple(Path(f).resolve() for f in pairs[name]) for name in pairs}
     contents = {file: _digest(file) for files in pairs.values() for file in files}

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
@@ -373,3 +374,10 @@ def test_a_batch_outlives_a_killed_dask_worker(cluster, pairs, tmp_path):
     assert "error" not in board
     assert all(load(out / name).n_samples == RATE for name in contents(out))
     assert not list(out.glob(".*.wav.*"))
+
+
+def test_the_files_have_the_precision_that_is_asked_for(pairs, tmp_path):
+    for subtype in ("PCM_16", "FLOAT"):
+        render_all(pairs, RIDGE, folder=tmp_path, subtype=subtype)
+        found = {soundfile.info(file).subtype for file in tmp_path.glob("*.wav")}
+        assert found == {subtype}  # a file of another precision is not up to date

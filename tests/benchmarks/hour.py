@@ -63,7 +63,7 @@ def main() -> None:
         )
         watcher.start()
         start = time.perf_counter()
-        batch = {"analysis": {}, "finishing": {}}
+        batch = {"analysis": {}, "finishing": {}, "subtype": "PCM_24"}
         row = render_one(Path(folder, "result.wav"), files, options.model, batch)
         seconds = time.perf_counter() - start
         stop.set()
