@@ -152,7 +152,8 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
 
     The choice is made once for all channels, so that they stay together; each channel
     of B then borrows from the channel of A of the same number (counted round where A
-    has fewer), at its own loudness: A's width, in B's stereo image.
+    has fewer) and from A's mix, at its own loudness: some of A's width, in B's stereo
+    image.
 
     A model with a method ``weights`` says which frames of A it mixes: they are mixed
     as they are. Of any other only magnitudes are known: their phases are reconstructed,
@@ -170,15 +171,15 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
     def process(padded: np.ndarray, frames: range) -> np.ndarray:
         rows = slice(frames[0], frames[-1] + 1)
         borrowed = [weights[rows] @ channel for channel in training.spectrum]
-        # A little of all channels, for where a channel of A is silent.
-        some = sum(borrowed) * np.float32(0.1 / len(borrowed))
+        # As much of the mix as of the channel: whole in mono, and where one is silent.
+        mix_of_a = sum(borrowed) / np.float32(len(borrowed))
         if not borrows:
             guess = fitted.predict(aligned[rows])
             roots = pca.inverse_transform(guess).astype(np.float32)
             magnitude = np.maximum(roots, 0) ** 2
         channels = []
         for channel, samples in enumerate(padded.T):
-            spectrum = borrowed[channel % len(borrowed)] + some
+            spectrum = borrowed[channel % len(borrowed)] + mix_of_a
             if not borrows:
                 # From phases as good as these one round is best: more cost timbre.
                 spectrum = griffin_lim(magnitude, spectrum, stft=stft, n_rounds=1)
