@@ -188,8 +188,8 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
             channels.append(stft.inverse(spectrum * loudness))
         return np.stack(channels, axis=1)
 
-    reach = stft.n_fft // stft.hop_length  # frames, of each round of phases too
-    return by_blocks(pair.b, process, stft=stft, context=9 * reach)
+    reach = stft.n_fft // stft.hop_length  # frames, of the round of phases too
+    return by_blocks(pair.b, process, stft=stft, context=3 * reach)
 
 
 def predictive_convolution(

@@ -6,26 +6,11 @@ from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
 
 from helpers import page
 from helpers.audio import Sound, save
-
-
-@pytest.fixture
-def board() -> pd.DataFrame:
-    """Make a scoreboard of three renders, two of them at one place."""
-    return pd.DataFrame(
-        {
-            "file": ["one & two.wav", "b.wav", "c.wav"],
-            "model": ["ridge", "nearest_path", "linear_regression"],
-            "recipe": ["frames", "frames", "bins"],
-            "timbre": [0.5, 0.5, 0.1],
-            "structure": [0.8, 0.8, 0.9],
-        }
-    )
 
 
 def audio(page: str, form: str) -> tuple[np.ndarray, int]:

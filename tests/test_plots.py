@@ -41,20 +41,6 @@ def _settings_stay():
     plt.close("all")
 
 
-@pytest.fixture
-def board() -> pd.DataFrame:
-    """Make a scoreboard of three renders, two of them at one place."""
-    return pd.DataFrame(
-        {
-            "file": ["one & two.wav", "b.wav", "c.wav"],
-            "model": ["ridge", "nearest_path", "linear_regression"],
-            "recipe": ["frames", "frames", "bins"],
-            "timbre": [0.5, 0.5, 0.1],
-            "structure": [0.8, 0.8, 0.9],
-        }
-    )
-
-
 def labels(ax) -> tuple[str, str]:
     """Read what the axes say."""
     return ax.get_xlabel(), ax.get_ylabel()
