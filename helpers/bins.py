@@ -40,7 +40,7 @@ def bin_table(frames: np.ndarray) -> pd.DataFrame:
     """
     raw = frames * np.float32(FULL_SCALE)
     sine = np.sin(raw)
-    spectrum, of_sine = (fft(signal, axis=1, workers=-1) for signal in (raw, sine))
+    spectrum, of_sine = (fft(signal, axis=1) for signal in (raw, sine))
     columns = [raw, np.abs(spectrum), np.angle(spectrum)]
     columns += [sine, np.abs(of_sine), np.angle(of_sine), spectrum.real, spectrum.imag]
     table = np.empty((raw.size, len(columns)), np.float32, order="F")
@@ -113,7 +113,7 @@ def predict_bins(
     """
     real, imag = (model.predict(table[FEATURES]) for model in fitted)
     spectrum = (real + 1j * imag).astype(np.complex64).reshape(-1, n_fft)
-    return ifft(spectrum, axis=1, workers=-1).real / FULL_SCALE
+    return ifft(spectrum, axis=1).real / FULL_SCALE
 
 
 def convolve_bins(b: Sound, fitted: list[RegressorMixin], *, stft: STFT) -> Sound:

@@ -193,7 +193,12 @@ def draw_clouds(
 
 
 def draw_map(
-    ax: Axes, board: pd.DataFrame, known: pd.DataFrame, curve: pd.DataFrame
+    ax: Axes,
+    board: pd.DataFrame,
+    known: pd.DataFrame,
+    curve: pd.DataFrame,
+    *,
+    swapped: pd.DataFrame | None = None,
 ) -> Axes:
     """Draw the map of models: structure kept from B against timbre taken from A.
 
@@ -204,14 +209,20 @@ def draw_map(
         and, in `board`, ``recipe``.
     curve : DataFrame
         The same scores for rising values of blend.
+    swapped : DataFrame, optional
+        A board of the other direction, drawn hollow and without names.
     """
     line = {"color": COLOURS["result"], "marker": "o", "ms": 4, "label": "blend"}
     ax.plot(curve["timbre"], curve["structure"], **line)
     rows = pd.concat([board, known.assign(recipe="for comparison")])
     for recipe, (marker, colour) in MARKS.items():
         some = rows[rows["recipe"] == recipe]
-        style = {"color": colour, "marker": marker, "s": 70, "label": recipe}
-        ax.scatter(some["timbre"], some["structure"], **style)
+        style = {"marker": marker, "s": 70, "edgecolors": colour}
+        label = {"facecolors": colour, "label": recipe}
+        ax.scatter(some["timbre"], some["structure"], **style, **label)
+        if swapped is not None:
+            some = swapped[swapped["recipe"] == recipe]
+            ax.scatter(some["timbre"], some["structure"], **style, facecolors="none")
     _spread_labels(ax, rows.dropna(subset=["timbre", "structure"]))
     ax.set_xlabel("timbre taken from A (0: as B itself, 1: as A itself)")
     ax.set_ylabel("structure kept from B (1: all)")
