@@ -26,7 +26,7 @@ from scipy.signal import ShortTimeFFT, get_window
 from sklearn.decomposition import non_negative_factorization
 from threadpoolctl import threadpool_limits
 
-from helpers.audio import Sound, load, save
+from helpers.audio import AudioError, Sound, load, save
 from helpers.classic import classic_convolution
 from helpers.convolution import Pair
 from helpers.estimators import quietly
@@ -141,8 +141,13 @@ def main() -> None:
         for seconds in options.seconds:
             a, b = (make_sound(seconds, seed=seed) for seed in (0, 1))
             for name, step in steps(a, b, Path(folder), options.models).items():
-                cell = measure(step, runs=options.runs, enough=options.enough)
-                table.setdefault(name, {})[seconds] = cell
+                cells = table.setdefault(name, {})
+                try:
+                    cell = measure(step, runs=options.runs, enough=options.enough)
+                except AudioError as error:  # a model may have nothing to say
+                    print(f"{seconds:g} s, {name}: {error}", file=sys.stderr)
+                    continue
+                cells[seconds] = cell
                 print(f"{seconds:g} s, {name}: {cell[0]:.3f} s", file=sys.stderr)
     heads = ["", *(f"{seconds:g} s" for seconds in options.seconds), "growth"]
     print("|", " | ".join(heads), "|")
