@@ -57,7 +57,11 @@ def main() -> None:
 
     a, b = (load(ROOT / "input_audio" / f"{name}.wav") for name in ("bell", "bird"))
     result = mastering.finish(predictive_convolution(a, b))
-    sounds = {"A: a bell": a, "B: a bird": b, "the bell sings the bird's song": result}
+    sounds = {
+        "A: a bell": a,
+        "B: a bird": b,
+        "the bell, moving as the bird sings": result,
+    }
     plots.draw_spectrograms(sounds).savefig(PICTURES / "result.png", dpi=110)
 
 
