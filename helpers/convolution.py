@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 from helpers.audio import AudioError, Sound, check, mono, resample
 from helpers.bins import FEATURES, TARGETS, bin_table, convolve_bins, fit_bins
 from helpers.blend import breakpoints, mix, restore
+from helpers.estimators import name_of
 from helpers.frames import (
     Training,
     align,
@@ -102,7 +103,7 @@ class Pair:
     ) -> Sound:
         """Predict B with a regressor that learns from A, before any finishing.
 
-        Raises `AudioError` where all that is predicted is silence.
+        Raises `AudioError` where all that is predicted is silence, or not finite.
         """
         points = breakpoints(blend)
         if points[:, 1].max() == 0:
@@ -112,10 +113,12 @@ class Pair:
             sound = convolve_bins(self.b, fitted, stft=self.stft)
         else:
             sound = convolve_frames(self, model)
-        peak = max(np.abs(block).max() for block in sound.blocks())
-        if peak < 1e-6:
-            name = type(model).__name__
-            raise AudioError(f"{name} predicts silence here: choose another model.")
+        peak = np.max([np.abs(block).max() for block in sound.blocks()])
+        if not 1e-6 <= peak < np.inf:  # nan fails here too
+            what = "silence" if peak < 1e-6 else "no finite numbers"
+            raise AudioError(
+                f"{name_of(model)} predicts {what} here: choose another model."
+            )
         if points[:, 1].min() < 1:
             sound = mix(self.b, sound, points=points, stft=self.stft)
         if recipe == "frames":
@@ -174,9 +177,8 @@ def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
         # As much of the mix as of the channel: whole in mono, and where one is silent.
         mix_of_a = sum(borrowed) / np.float32(len(borrowed))
         if not borrows:
-            guess = fitted.predict(aligned[rows])
-            roots = pca.inverse_transform(guess).astype(np.float32)
-            magnitude = np.maximum(roots, 0) ** 2
+            roots = fitted.predict(aligned[rows]) @ pca.components_ + pca.mean_
+            magnitude = np.maximum(roots, 0).astype(np.float32) ** 2
         channels = []
         for channel, samples in enumerate(padded.T):
             spectrum = borrowed[channel % len(borrowed)] + mix_of_a

@@ -9,10 +9,16 @@ from scipy.sparse import csr_array, vstack
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 ACTIVE_DB = 45  # rows further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
+
+
+def name_of(model: RegressorMixin) -> str:
+    """Name a regressor, or the one at the end of a pipeline."""
+    return type(model[-1] if isinstance(model, Pipeline) else model).__name__
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils.validation import has_fit_parameter
 
 from helpers.audio import AudioError, Sound
-from helpers.estimators import ACTIVE_DB, RANGE_DB, quietly
+from helpers.estimators import ACTIVE_DB, RANGE_DB, name_of, quietly
 from helpers.spectrum import STFT, mel_bands
 
 N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch
@@ -193,6 +193,6 @@ def fit_frames(
                 return MultiOutputRegressor(model).fit(training.description, y)
         except ValueError as error:
             raise AudioError(
-                f"{type(model).__name__} cannot learn from the {len(y)} audible frames "
+                f"{name_of(model)} cannot learn from the {len(y)} audible frames "
                 f"of sound A ({error}): choose a longer A or another model."
             ) from error

@@ -21,7 +21,7 @@ from sklearn.linear_model import (
     SGDRegressor,
 )
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.audio import AudioError
@@ -149,7 +149,8 @@ def make_model(
     Returns
     -------
     regressor : scikit-learn regressor
-        Not fitted.
+        Not fitted. One that is given gets its columns on one scale first, for many
+        models stumble over decibels of different spread; not so one with ``weights``.
     recipe : {"bins", "frames"}
         The recipe that suits it; "frames" for a regressor that is given.
 
@@ -161,6 +162,8 @@ def make_model(
     if isinstance(model, str) and model in CATALOGUE:
         return CATALOGUE[model].make(seed), CATALOGUE[model].recipe
     if isinstance(model, BaseEstimator) and is_regressor(model):
-        return clone(model), "frames"
+        scaled = isinstance(model, Pipeline) or hasattr(type(model), "weights")
+        model = clone(model)
+        return model if scaled else make_pipeline(StandardScaler(), model), "frames"
     names = ", ".join(CATALOGUE)
     raise AudioError(f"There is no model {model!r}: choose one of {names}.")

@@ -8,7 +8,7 @@ from scipy.fft import rfft
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
@@ -316,3 +316,17 @@ def test_a_model_that_predicts_silence_is_named(tone, bursts):
     silent = DummyRegressor(strategy="constant", constant=0.0)
     with pytest.raises(AudioError, match="DummyRegressor predicts silence"):
         Pair(tone, bursts).render(silent, recipe="bins")
+
+
+def test_a_model_that_predicts_no_numbers_is_named(tone, bursts):
+    class Nothing(DummyRegressor):
+        def predict(self, X):  # noqa: N803
+            return super().predict(X) * np.nan
+
+    with pytest.raises(AudioError, match="Nothing predicts no finite numbers"):
+        predictive_convolution(tone, bursts, model=Nothing())
+
+
+def test_a_model_that_is_sensitive_to_scale_works_too(tone, bursts):
+    result = predictive_convolution(tone, bursts, model=SGDRegressor(random_state=0))
+    assert np.isfinite(result.samples).all()

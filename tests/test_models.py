@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.preprocessing import scale
+from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers.audio import AudioError
@@ -42,11 +42,21 @@ def test_the_seed_reaches_the_models_that_draw():
     assert make_model("extra_trees", seed=7)[0].random_state == 7
 
 
-def test_a_regressor_of_ones_own_is_copied():
+def test_a_regressor_of_ones_own_is_copied_and_gets_its_columns_on_one_scale():
     mine = Ridge(3)
-    model, recipe = make_model(mine)
+    (_, scaler), (_, model) = make_model(mine)[0].steps
+    assert isinstance(scaler, StandardScaler)
     assert model is not mine
     assert model.alpha == 3
+    assert make_model(mine)[1] == "frames"
+
+
+def test_a_model_that_mixes_frames_is_copied_as_it_is():
+    mine = FramePath(jump_cost=2)
+    model, recipe = make_model(mine)
+    assert isinstance(model, FramePath)
+    assert model is not mine
+    assert model.jump_cost == 2
     assert recipe == "frames"
 
 
