@@ -77,6 +77,11 @@ class Sound:
         step = max(1, BLOCK // self.n_channels)
         return (self.samples[i : i + step] for i in range(0, self.n_samples, step))
 
+    def like(self, blocks: Iterable[np.ndarray]) -> "Sound":
+        """Make a sound of this length, rate and number of channels from `blocks`."""
+        size = {"n_samples": self.n_samples, "n_channels": self.n_channels}
+        return Sound(gather(blocks, **size), self.rate)
+
 
 def gather(
     blocks: Iterable[np.ndarray], *, n_samples: int, n_channels: int

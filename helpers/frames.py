@@ -11,13 +11,15 @@ from sklearn.utils.validation import has_fit_parameter
 
 from helpers.audio import AudioError, Sound
 from helpers.estimators import ACTIVE_DB, RANGE_DB, name_of, quietly
-from helpers.spectrum import STFT, mel_bands
+from helpers.spectrum import BLOCK_FRAMES, STFT, mel_bands, power_by_blocks
 
 N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch
 STRETCH = 64  # frames of a long A that stay together
 
 
-def describe(sound: Sound, *, stft: STFT, block_frames: int = 1024) -> np.ndarray:
+def describe(
+    sound: Sound, *, stft: STFT, block_frames: int = BLOCK_FRAMES
+) -> np.ndarray:
     """Describe every frame coarsely: the mean power of all channels.
 
     Returns
@@ -28,16 +30,12 @@ def describe(sound: Sound, *, stft: STFT, block_frames: int = 1024) -> np.ndarra
         of the audible bands since the frame before.
     """
     weights = mel_bands(stft.frequencies, N_BANDS) ** 2
-    n_frames = stft.n_frames(sound.n_samples)
-    described = np.empty((n_frames, N_BANDS + 2), np.float32)
-    for first in range(0, n_frames, block_frames):
-        frames = range(first, min(first + block_frames, n_frames))
-        cut = stft.cut(sound.samples, frames)
-        power = sum(np.abs(stft.transform(channel)) ** 2 for channel in cut.T)
+    shape = (stft.n_frames(sound.n_samples), N_BANDS + 2)
+    described = np.empty(shape, np.float32)
+    for rows, power in power_by_blocks(sound, stft=stft, block_frames=block_frames):
         loudness = power.sum(axis=1, keepdims=True) + 1e-12
-        here = described[frames[0] : frames[-1] + 1]
-        here[:, :N_BANDS] = 10 * np.log10(power @ weights / loudness + 1e-9)
-        here[:, N_BANDS] = 10 * np.log10(loudness[:, 0])
+        described[rows, :N_BANDS] = 10 * np.log10(power @ weights / loudness + 1e-9)
+        described[rows, N_BANDS] = 10 * np.log10(loudness[:, 0])
     described[:, N_BANDS] -= described[:, N_BANDS].max()
     rise = np.diff(audible(described), axis=0, prepend=audible(described[:1]))
     described[:, N_BANDS + 1] = np.maximum(rise, 0).mean(axis=1)

@@ -6,15 +6,11 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.signal import lfilter
 from scipy.signal.windows import hann
 
-from helpers.audio import Sound, gather
-from helpers.spectrum import STFT, mel_bands
+from helpers.audio import Sound
+from helpers.spectrum import STFT, mel_bands, power_by_blocks
 
 WINDOW, HOP = 1024, 256  # of the loudness curve: 23 and 6 ms at 44.1 kHz
 BLOCK = 2**18  # samples in work at a time
-
-
-def _blocks(n: int):
-    return ((i, min(i + BLOCK, n)) for i in range(0, n, BLOCK))
 
 
 def loudness_db(sound: Sound, channel: int) -> np.ndarray:
@@ -42,12 +38,12 @@ def apply_gain(sound: Sound, gains_db: np.ndarray, *, hop_length: int) -> Sound:
     curve = CubicSpline(points, gains_db.T * (np.log(10) / 20))
 
     def blocks():
-        for start, stop in _blocks(sound.n_samples):
-            gain = np.exp(curve(np.arange(start, stop))).astype(np.float32)
-            yield sound.samples[start:stop] * gain
+        for start in range(0, sound.n_samples, BLOCK):
+            block = sound.samples[start : start + BLOCK]
+            gain = np.exp(curve(start + np.arange(len(block)))).astype(np.float32)
+            yield block * gain
 
-    size = {"n_samples": sound.n_samples, "n_channels": sound.n_channels}
-    return Sound(gather(blocks(), **size), sound.rate)
+    return sound.like(blocks())
 
 
 def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
@@ -68,14 +64,11 @@ def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
 
 def bands_db(sound: Sound, *, stft: STFT) -> np.ndarray:
     """Measure forty mel bands in dB, the mean of the channels, ``(n_frames, 40)``."""
-    weights, n_frames = mel_bands(stft.frequencies, 40), stft.n_frames(sound.n_samples)
-    bands = np.empty((n_frames, 40), np.float32)
-    for start, stop in _blocks(n_frames * stft.hop_length):
-        frames = range(start // stft.hop_length, stop // stft.hop_length)
-        cut = stft.cut(sound.samples, frames)
-        power = sum(np.abs(stft.transform(channel)) ** 2 for channel in cut.T)
-        level_db = 10 * np.log10(power @ weights / len(cut.T) + 1e-9)
-        bands[frames[0] : frames[-1] + 1] = level_db
+    weights = mel_bands(stft.frequencies, 40)
+    bands = np.empty((stft.n_frames(sound.n_samples), 40), np.float32)
+    step = max(1, BLOCK // stft.hop_length)
+    for rows, power in power_by_blocks(sound, stft=stft, block_frames=step):
+        bands[rows] = 10 * np.log10(power @ weights / sound.n_channels + 1e-9)
     return bands
 
 

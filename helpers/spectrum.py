@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.signal import get_window
 
-from helpers.audio import AudioError, Sound, gather
+from helpers.audio import AudioError, Sound
 
 BLOCK_FRAMES = 1024  # in work at a time: 12 s at the default settings
 
@@ -158,6 +158,18 @@ def mel_bands(frequencies: np.ndarray, n_bands: int, *, low: float = 40, high=16
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
+def power_by_blocks(
+    sound: Sound, *, stft: STFT, block_frames: int = BLOCK_FRAMES
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield which frames, and their power summed over channels, ``(n, n_bins)``."""
+    n_frames = stft.n_frames(sound.n_samples)
+    for first in range(0, n_frames, block_frames):
+        frames = range(first, min(first + block_frames, n_frames))
+        cut = stft.cut(sound.samples, frames)
+        power = sum(np.abs(stft.transform(channel)) ** 2 for channel in cut.T)
+        yield slice(frames[0], frames[-1] + 1), power
+
+
 def by_blocks(
     sound: Sound,
     process: Callable[[np.ndarray, range], np.ndarray],
@@ -197,5 +209,4 @@ def by_blocks(
             end = half + sound.n_samples - frames[0] * stft.hop_length
             yield output[start : min(stop, end)]
 
-    size = {"n_samples": sound.n_samples, "n_channels": sound.n_channels}
-    return Sound(gather(blocks(), **size), sound.rate)
+    return sound.like(blocks())
