@@ -1,14 +1,45 @@
 """How the notebook becomes a web page: run it, and leave nothing to be fetched."""
 
+import html
+import re
 
-def leave_out_progress(notebook, resources):
-    """Drop the progress bars, which a page without Python behind it cannot move."""
+
+def prepare_page(notebook, resources):
+    """Make outputs fit for a page that lies in output_audio, without Python behind it.
+
+    Progress bars, which nobody could move, are left out; links to sounds start from the
+    page's folder; and each picture is described by the words above it.
+    """
     notebook.metadata.pop("widgets", None)
     notebook.metadata["title"] = "Predictive Convolution"
+    words = ""
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+        if cell.cell_type == "markdown":
+            words = re.sub(r"[*#`<>\n]+", " ", cell.source).strip()[:200]
+            continue
+        outputs = cell.get("outputs", [])
+        cell.outputs = [o for o in outputs if WIDGET not in o.get("data", {})]
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = move_links(data["text/html"])
+            if "image/png" in data:
+                width = output.metadata["image/png"]["width"]
+                output.data = {"text/html": picture(data["image/png"], width, words)}
     return notebook, resources
+
+
+def picture(png, width, words):
+    """Give a picture its description; it shrinks with the window, on white paper."""
+    style = f"width:{width}px;max-width:100%;background:white"
+    source = f"data:image/png;base64,{png.strip()}"
+    return f'<img style="{style}" alt="{html.escape(words)}" src="{source}">'
+
+
+def move_links(page):
+    """Turn links that start from the notebook's folder into links from output_audio."""
+    page = re.sub(r'((?:src|href)=")output_audio/', r"\1", page)
+    return re.sub(r'((?:src|href)=")input_audio/', r"\1../input_audio/", page)
 
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -19,7 +50,7 @@ c.NbConvertApp.export_format = "html"
 c.FilesWriter.build_directory = "output_audio"
 c.ExecutePreprocessor.enabled = True
 c.ExecutePreprocessor.timeout = None  # long sounds take as long as they take
-c.HTMLExporter.preprocessors = [leave_out_progress]
+c.HTMLExporter.preprocessors = [prepare_page]
 c.HTMLExporter.require_js_url = "data:,"  # used by no cell, and not on this computer
 c.HTMLExporter.mathjax_url = "data:,"
 c.KernelManager.transport_encryption = "auto"

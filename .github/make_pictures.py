@@ -3,15 +3,17 @@
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script starts with its own folder on the path only
 
-from helpers import mastering, plots  # noqa: E402
+from helpers import show  # noqa: E402
 from helpers.audio import load  # noqa: E402
 from helpers.convolution import predictive_convolution  # noqa: E402
+from helpers.finishing import finish  # noqa: E402
 
 PICTURES = ROOT / ".github" / "pictures"
 BOXES = {  # colour, left edge, bottom edge, text
@@ -31,7 +33,7 @@ ARROWS += ["frames_b predict", "predict gesture", "gesture result"]
 def draw_pipeline(ax: Axes) -> None:
     """Draw what happens to A and B as boxes and arrows."""
     for colour, x, y, text in BOXES.values():
-        edge = {"edgecolor": plots.COLOURS[colour], "facecolor": "white", "lw": 2.5}
+        edge = {"edgecolor": show.COLOURS[colour], "facecolor": "white", "lw": 2.5}
         ax.add_patch(FancyBboxPatch((x, y), 2, 0.9, "round,pad=0.05", **edge))
         ax.text(x + 1, y + 0.45, text, ha="center", va="center", fontsize=12)
     for arrow in ARROWS:
@@ -51,18 +53,21 @@ def draw_pipeline(ax: Axes) -> None:
 def main() -> None:
     """Draw the pipeline, and the spectrograms of two demo sounds and their result."""
     PICTURES.mkdir(exist_ok=True)
-    figure, (ax,) = plots.canvas(height=2.5)
+    figure, ax = plt.subplots(figsize=(12, 2.8), layout="constrained")
     draw_pipeline(ax)
     figure.savefig(PICTURES / "pipeline.png", dpi=110)
 
     a, b = (load(ROOT / "input_audio" / f"{name}.wav") for name in ("bell", "bird"))
-    result = mastering.finish(predictive_convolution(a, b))
+    result = finish(predictive_convolution(a, b))
     sounds = {
         "A: a bell": a,
         "B: a bird": b,
         "the bell, moving as the bird sings": result,
     }
-    plots.draw_spectrograms(sounds).savefig(PICTURES / "result.png", dpi=110)
+    size = {"figsize": (12, 3.6), "sharey": True, "layout": "constrained"}
+    figure, axes = plt.subplots(1, 3, **size)
+    show.draw_spectrograms(axes, sounds)
+    figure.savefig(PICTURES / "result.png", dpi=110)
 
 
 if __name__ == "__main__":

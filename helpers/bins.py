@@ -1,13 +1,16 @@
 """The bin recipe, the original idea: one row per time-frequency bin."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from scipy.fft import fft, ifft
+from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 
-from helpers.audio import Sound
-from helpers.estimators import quietly
-from helpers.spectrum import STFT, by_blocks
+from helpers.audio import AudioError, Sound, allocate
+from helpers.spectrum import cut_frames, frame_blocks, n_frames, overlap_add
 
 FEATURES = [
     "raw",
@@ -40,63 +43,110 @@ def bin_table(frames: np.ndarray) -> pd.DataFrame:
     """
     raw = frames * np.float32(FULL_SCALE)
     sine = np.sin(raw)
-    spectrum, of_sine = (fft(signal, axis=1) for signal in (raw, sine))
-    columns = [raw, np.abs(spectrum), np.angle(spectrum)]
-    columns += [sine, np.abs(of_sine), np.angle(of_sine), spectrum.real, spectrum.imag]
-    table = np.empty((raw.size, len(columns)), np.float32, order="F")
-    for i, column in enumerate(columns):
-        table[:, i] = column.ravel()
-    return pd.DataFrame(table, columns=FEATURES + TARGETS, copy=False)
+    raw_complex = fft(raw, axis=1)
+    sine_complex = fft(sine, axis=1)
+    columns = {
+        "raw": raw,
+        "raw_magnitude": np.abs(raw_complex),
+        "raw_phase": np.angle(raw_complex),
+        "sine": sine,
+        "sine_magnitude": np.abs(sine_complex),
+        "sine_phase": np.angle(sine_complex),
+        "raw_complex_real": raw_complex.real,
+        "raw_complex_imag": raw_complex.imag,
+    }
+    rows = {name: column.ravel() for name, column in columns.items()}
+    return pd.DataFrame(rows, dtype=np.float32)
 
 
-def sample_bins(table: pd.DataFrame, *, n_fft: int, n_rows: int, seed: int) -> list:
-    """Choose at least `n_rows` of a bin table, in pairs of mirrored bins.
+def spread_frames(a: Sound, *, stft: ShortTimeFFT, most: int = 256) -> np.ndarray:
+    """Cut frames spread evenly over all of a sound.
+
+    Parameters
+    ----------
+    a : Sound
+    stft : ShortTimeFFT
+    most : int, default 256
+        Frames of each channel; their neighbours would teach nothing new.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, n_fft)
+        Windowed, all channels one after the other for each moment.
+    """
+    last = n_frames(a.n_samples, stft=stft) - 1
+    moments = np.unique(np.linspace(0, last, most).astype(int))
+    cuts = [
+        cut_frames(a.samples, stft=stft, rows=slice(moment, moment + 1))
+        for moment in moments
+    ]
+    return np.concatenate([cut[:, 0] for cut in cuts])
+
+
+def sample_bins(
+    table: pd.DataFrame, *, n_fft: int, n_rows: int = 100_000, seed: int = 42
+) -> pd.DataFrame:
+    """Draw about `n_rows` rows of a bin table, in pairs of mirrored bins.
 
     The spectrum of a real sound is the same below and above half the rate, but for the
     sign of its imaginary part. Drawing both bins of a pair keeps that symmetry in the
     sample exactly, and with it the symmetry of what is learned: with single bins four
     times as many rows are needed for the same sound.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `bin_table`.
+    n_fft : int
+        Rows to a frame of `table`.
+    n_rows : int, default 100_000
+        All rows are taken where there are fewer. Six coefficients need no million rows:
+        between the demo sounds, the spectrum that linear regression predicts then
+        differs by half a decibel from that after learning from all.
+    seed : int, default 42
+        Chooses the rows.
     """
     if n_rows >= len(table):
-        return list(range(len(table)))
+        return table
     drawn = np.random.default_rng(seed).integers(len(table), size=-(-n_rows // 2))
     frame, k = np.divmod(drawn, n_fft)
-    return [*drawn, *(frame * n_fft + (-k) % n_fft)]
+    mirrored = frame * n_fft + (-k) % n_fft
+    return table.iloc[np.concatenate([drawn, mirrored])]
 
 
-def fit_bins(
-    table: pd.DataFrame,
-    model: RegressorMixin,
-    *,
-    n_fft: int = 2048,
-    n_rows: int = 100_000,
-    seed: int = 42,
-) -> list[RegressorMixin]:
+def fit_bins(table: pd.DataFrame, model: RegressorMixin) -> list[RegressorMixin]:
     """Fit one copy of `model` to the real and one to the imaginary part.
 
     Parameters
     ----------
     table : DataFrame
-        Sound A, as from `bin_table`.
+        Sound A, as from `bin_table` or `sample_bins`.
     model : scikit-learn regressor
         Cloned, never changed.
-    n_fft : int
-        Rows to a frame of `table`.
-    n_rows : int, default 100_000
-        Rows to learn from; all of them when there are fewer. Six coefficients need no
-        million rows: between the demo sounds, the spectrum that linear regression
-        predicts then differs by half a decibel from that after learning from all.
-    seed : int, default 42
-        Chooses the rows.
 
     Returns
     -------
     list of two fitted regressors
         For the real and the imaginary part.
+
+    Raises
+    ------
+    AudioError
+        When the model cannot learn from so few rows.
     """
-    rows = table.iloc[sample_bins(table, n_fft=n_fft, n_rows=n_rows, seed=seed)]
-    with quietly():
-        return [clone(model).fit(rows[FEATURES], rows[target]) for target in TARGETS]
+    with warnings.catch_warnings():
+        # The catalogue's low iteration limits are meant.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            return [
+                clone(model).fit(table[FEATURES], table[target]) for target in TARGETS
+            ]
+        except ValueError as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise AudioError(
+                f"The model cannot learn from the {len(table)} bins of sound A "
+                f"({reason}): choose a longer A or another model."
+            ) from None
 
 
 def predict_bins(
@@ -110,21 +160,39 @@ def predict_bins(
     Returns
     -------
     ndarray of shape (n_frames, n_fft)
+        Float32.
     """
     real, imag = (model.predict(table[FEATURES]) for model in fitted)
     spectrum = (real + 1j * imag).astype(np.complex64).reshape(-1, n_fft)
-    return ifft(spectrum, axis=1).real / FULL_SCALE
+    return ifft(spectrum, axis=1).real / np.float32(FULL_SCALE)
 
 
-def convolve_bins(b: Sound, fitted: list[RegressorMixin], *, stft: STFT) -> Sound:
-    """Predict every channel of B, bin by bin, with the two regressors of `fit_bins`."""
+def convolve_bins(
+    a: Sound, b: Sound, model: RegressorMixin, *, stft: ShortTimeFFT, seed: int = 42
+) -> Sound:
+    """Learn from A bin by bin, and predict every channel of B.
 
-    def process(padded: np.ndarray, frames: range) -> np.ndarray:
-        tables = (bin_table(stft.frames(channel)) for channel in padded.T)
-        channels = [
-            stft.overlap_add(predict_bins(fitted, table, n_fft=stft.n_fft))
-            for table in tables
-        ]
-        return np.stack(channels, axis=1)
-
-    return by_blocks(b, process, stft=stft, context=stft.n_fft // stft.hop_length)
+    Parameters
+    ----------
+    a, b : Sound
+        At one rate.
+    model : scikit-learn regressor
+        Cloned, never changed.
+    stft : ShortTimeFFT
+    seed : int, default 42
+        Chooses the bins to learn from.
+    """
+    n_fft = stft.m_num
+    table = bin_table(spread_frames(a, stft=stft))
+    fitted = fit_bins(sample_bins(table, n_fft=n_fft, seed=seed), model)
+    output = allocate(b.n_samples, b.n_channels)
+    n_rows = n_frames(b.n_samples, stft=stft)
+    for rows in frame_blocks(n_rows, n_channels=b.n_channels):
+        frames = cut_frames(b.samples, stft=stft, rows=rows)
+        predicted = predict_bins(
+            fitted, bin_table(frames.reshape(-1, n_fft)), n_fft=n_fft
+        )
+        overlap_add(
+            output, predicted.reshape(frames.shape), stft=stft, first=rows.start
+        )
+    return Sound(output, b.rate)

@@ -1,197 +1,127 @@
 """Predictive convolution, from sound to sound."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import csr_array
+from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
-from helpers.audio import AudioError, Sound, check, mono, resample
-from helpers.bins import FEATURES, TARGETS, bin_table, convolve_bins, fit_bins
-from helpers.blend import breakpoints, mix, restore
-from helpers.estimators import name_of
+from helpers.audio import AudioError, Sound, allocate, check, mono, resample, spans
+from helpers.bins import convolve_bins
+from helpers.estimators import FramePath
 from helpers.frames import (
-    Training,
-    align,
-    compress,
-    describe,
-    fit_frames,
-    frame_training,
+    Plan,
+    convolve_frames,
+    fit_magnitudes,
+    magnitude_roots,
+    make_plan,
 )
 from helpers.gesture import articulate, impose_loudness
 from helpers.models import make_model
-from helpers.phase import griffin_lim
-from helpers.spectrum import STFT, by_blocks
+from helpers.spectrum import analyse, frame_blocks, make_stft, n_frames, synthesise
 
 
+@dataclass(frozen=True, eq=False)
 class Pair:
-    """Two sounds, analysed once for however many models.
+    """Two sounds at one rate, ready for however many models."""
+
+    a: Sound
+    b: Sound
+    stft: ShortTimeFFT
+    seed: int
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What each frame of B borrows by default, worked out once."""
+        learner, _ = make_model("nearest_path")
+        return make_plan(self.a, self.b, learner, stft=self.stft, seed=self.seed)
+
+
+def prepare(
+    a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512, seed: int = 42
+) -> Pair:
+    """Bring A to B's rate, mix it to mono if B is mono, and check everything.
 
     Parameters
     ----------
     a, b : Sound
-        A, to learn from, is brought to B's rate.
+        Of any rates and numbers of channels.
     n_fft, hop_length : int
-        As in `helpers.spectrum.STFT`.
-    seed : int
+        As in `helpers.spectrum.make_stft`.
+    seed : int, default 42
         For whatever is drawn at random.
 
     Raises
     ------
     AudioError
-        For a sound that nothing can be made of.
+        For a sound or setting that nothing can be made of.
     """
-
-    def __init__(
-        self, a: Sound, b: Sound, *, n_fft=2048, hop_length=512, seed=42
-    ) -> None:
-        check(a, name="Sound A")
-        check(b, name="Sound B")
-        if not (isinstance(seed, int) and 0 <= seed < 2**32):
-            raise AudioError(f"seed={seed} does not work: use a whole number from 0.")
-        self.stft = STFT(b.rate, n_fft, hop_length)
-        self.a, self.b, self.seed = resample(a, rate=b.rate), b, seed
-        if b.n_channels == 1:
-            self.a = mono(self.a)
-
-    @cached_property
-    def bins(self) -> pd.DataFrame:
-        """The bins of 256 frames spread over all of A's channels."""
-        last = self.stft.n_frames(self.a.n_samples) - 1
-        frames = [
-            self.stft.frames(channel)
-            for i in np.unique(np.linspace(0, last, 256).astype(int))
-            for channel in self.stft.cut(self.a.samples, range(i, i + 1)).T
-        ]
-        return bin_table(np.concatenate(frames))
-
-    @cached_property
-    def training(self) -> Training:
-        """The frames of A to learn from."""
-        return frame_training(self.a, stft=self.stft, seed=self.seed)
-
-    @cached_property
-    def nearest(self) -> RegressorMixin:
-        """The default model, which predicts the row of `training` for each row."""
-        rows = np.arange(len(self.training.runs))
-        return fit_frames(make_model("nearest_path")[0], self.training, rows)
-
-    @cached_property
-    def aligned(self) -> np.ndarray:
-        """B's descriptions where A lives, ``(n_frames, n_columns)``."""
-        return align(describe(self.b, stft=self.stft), self.training, self.nearest)
-
-    @cached_property
-    def chosen(self) -> csr_array:
-        """What the default model borrows, ``(n_frames, n_rows)`` of `training`."""
-        return self.nearest.weights(self.aligned)
-
-    @cached_property
-    def compressed(self) -> tuple:
-        """A's magnitudes in a few numbers, as from `compress`."""
-        return compress(self.training)
-
-    def render(
-        self,
-        model: RegressorMixin,
-        *,
-        recipe: str = "frames",
-        blend: float | Sequence = 1.0,
-    ) -> Sound:
-        """Predict B with a regressor that learns from A, before any finishing.
-
-        Raises `AudioError` where all that is predicted is silence, or not finite.
-        """
-        points = breakpoints(blend)
-        if points[:, 1].max() == 0:
-            return self.b
-        if recipe == "bins":
-            fitted = fit_bins(self.bins, model, n_fft=self.stft.n_fft, seed=self.seed)
-            sound = convolve_bins(self.b, fitted, stft=self.stft)
-        else:
-            sound = convolve_frames(self, model)
-        peak = np.max([np.abs(block).max() for block in sound.blocks()])
-        if not 1e-6 <= peak < np.inf:  # nan fails here too
-            what = "silence" if peak < 1e-6 else "no finite numbers"
-            raise AudioError(
-                f"{name_of(model)} predicts {what} here: choose another model."
-            )
-        if points[:, 1].min() < 1:
-            sound = mix(self.b, sound, points=points, stft=self.stft)
-        if recipe == "frames":
-            sound = articulate(impose_loudness(sound, self.b), self.b, stft=self.stft)
-        return restore(self.b, sound, points=points, stft=self.stft)
-
-    def held_out_r2(self, model: RegressorMixin, *, recipe: str = "frames") -> float:
-        """Score a regressor on the last fifth of A after learning from the rest.
-
-        1 is a perfect prediction, 0 no better than the mean; nan where A is too short.
-        """
-        if recipe == "bins":
-            n_fft = self.stft.n_fft
-            cut = len(self.bins) // n_fft * 4 // 5 * n_fft
-            rest = self.bins[cut:]
-            fitted = fit_bins(self.bins[:cut], model, n_fft=n_fft, seed=self.seed)
-            guess = np.column_stack([one.predict(rest[FEATURES]) for one in fitted])
-            return float(r2_score(rest[TARGETS], guess))
-        cut = len(self.training.runs) * 4 // 5
-        y = self.compressed[1]
-        if not 2 < cut < len(y) - 1:
-            return np.nan
-        x, runs = self.training.description, self.training.runs
-        early = self.training._replace(description=x[:cut], runs=runs[:cut])
-        try:
-            fitted = fit_frames(model, early, y[:cut])
-        except AudioError:  # enough frames to learn from, but not without the last
-            return np.nan
-        return float(r2_score(y[cut:], fitted.predict(x[cut:])))
+    check(a, name="Sound A")
+    check(b, name="Sound B")
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise AudioError(
+            f"seed={seed!r} does not work: use a whole number from 0 to 4294967295."
+        )
+    stft = make_stft(b.rate, n_fft, hop_length)
+    if b.n_channels == 1:
+        a = mono(a)
+    a = resample(a, rate=b.rate)
+    check(a, name="Sound A, at the rate of sound B,")
+    return Pair(a, b, stft, seed)
 
 
-def convolve_frames(pair: Pair, model: RegressorMixin) -> Sound:
-    """Predict B frame by frame, in the loudness of B's frames.
+def render(
+    pair: Pair, model: str | RegressorMixin, *, blend: float | Sequence = 1.0
+) -> Sound:
+    """Predict B with a model that learns from A, before any finishing.
 
-    The choice is made once for all channels, so that they stay together; each channel
-    of B then borrows from the channel of A of the same number (counted round where A
-    has fewer) and from A's mix, at its own loudness: some of A's width, in B's stereo
-    image.
+    Parameters
+    ----------
+    pair : Pair
+        As from `prepare`.
+    model : str or scikit-learn regressor
+        A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
+    blend : float or sequence of (seconds, value)
+        From 0, B itself, to 1, the full prediction.
 
-    A model with a method ``weights`` says which frames of A it mixes: they are mixed
-    as they are. Of any other only magnitudes are known: their phases are reconstructed,
-    starting from those of the frames that the alignment chose.
+    Returns
+    -------
+    Sound
+        As long as B, at B's rate, with B's channels.
+
+    Raises
+    ------
+    AudioError
+        For a model or blend that there is not, and where all that is predicted is
+        silence, or not finite.
     """
-    training, stft, aligned = pair.training, pair.stft, pair.aligned
-    borrows = hasattr(type(model), "weights")  # some models have a setting so named
-    if borrows:
-        rows = np.arange(len(training.runs))
-        weights = fit_frames(model, training, rows).weights(aligned)
+    points = breakpoints(blend)
+    regressor, recipe = make_model(model, seed=pair.seed)
+    if points[:, 1].max() == 0:
+        return pair.b
+    if recipe == "bins":
+        sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft, seed=pair.seed)
     else:
-        pca, y = pair.compressed
-        fitted, weights = fit_frames(model, training, y), pair.chosen
+        sound = _predict_frames(pair, regressor)
+    check_prediction(sound, model)
+    sound = mix(pair.b, sound, points=points, stft=pair.stft)
+    if recipe == "frames":
+        sound = impose_loudness(sound, pair.b)
+        sound = articulate(sound, pair.b, stft=pair.stft)
+    return restore(pair.b, sound, points=points)
 
-    def process(padded: np.ndarray, frames: range) -> np.ndarray:
-        rows = slice(frames[0], frames[-1] + 1)
-        borrowed = [weights[rows] @ channel for channel in training.spectrum]
-        # As much of the mix as of the channel: whole in mono, and where one is silent.
-        mix_of_a = sum(borrowed) / np.float32(len(borrowed))
-        if not borrows:
-            roots = fitted.predict(aligned[rows]) @ pca.components_ + pca.mean_
-            magnitude = np.maximum(roots, 0).astype(np.float32) ** 2
-        channels = []
-        for channel, samples in enumerate(padded.T):
-            spectrum = borrowed[channel % len(borrowed)] + mix_of_a
-            if not borrows:
-                # From phases as good as these one round is best: more cost timbre.
-                spectrum = griffin_lim(magnitude, spectrum, stft=stft, n_rounds=1)
-            loudness = np.linalg.norm(stft.transform(samples), axis=1, keepdims=True)
-            loudness /= np.linalg.norm(spectrum, axis=1, keepdims=True) + 1e-12
-            channels.append(stft.inverse(spectrum * loudness))
-        return np.stack(channels, axis=1)
 
-    reach = stft.n_fft // stft.hop_length  # frames, of the round of phases too
-    return by_blocks(pair.b, process, stft=stft, context=3 * reach)
+def _predict_frames(pair: Pair, regressor: RegressorMixin) -> Sound:
+    plan = pair.plan
+    known = plan.described_a[plan.numbers]
+    if isinstance(regressor, FramePath):
+        regressor.fit(known, plan.numbers)
+    else:
+        roots = magnitude_roots(pair.a, plan.numbers, stft=pair.stft)
+        regressor = fit_magnitudes(regressor, known, roots)
+    return convolve_frames(pair.a, pair.b, plan, regressor, stft=pair.stft)
 
 
 def predictive_convolution(
@@ -213,10 +143,12 @@ def predictive_convolution(
         and predicts each channel of B.
     model : str or scikit-learn regressor
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
+        "nearest_path" borrows stretches of A: of all models it has most of A's timbre
+        and motion.
     blend : float or sequence of (seconds, value)
         From 0, B itself, to 1, the full prediction.
     n_fft, hop_length : int
-        As in `helpers.spectrum.STFT`.
+        As in `helpers.spectrum.make_stft`.
     seed : int, default 42
         For models that draw random numbers.
 
@@ -224,14 +156,89 @@ def predictive_convolution(
     -------
     Sound
         As long as B, at B's rate, with B's channels; not yet finished (see
-        `helpers.mastering`).
+        `helpers.finishing`).
 
     Raises
     ------
     AudioError
         For a sound, model or setting that nothing can be made of.
     """
-    points = breakpoints(blend)  # raises before the work, not after it
-    regressor, recipe = make_model(model, seed=seed)
-    pair = Pair(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
-    return pair.render(regressor, recipe=recipe, blend=points)
+    breakpoints(blend)  # raises before the work, not after it
+    make_model(model)
+    pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
+    return render(pair, model, blend=blend)
+
+
+def check_prediction(sound: Sound, model: str | RegressorMixin) -> None:
+    """Raise `AudioError`, naming the model, for silence and for what is not finite."""
+    name = model if isinstance(model, str) else type(model).__name__
+    peak = 0.0
+    for rows in spans(sound.samples):
+        peak = np.maximum(peak, np.abs(sound.samples[rows]).max())  # nan stays nan
+    if not np.isfinite(peak):
+        raise AudioError(f"{name} predicts no finite numbers: choose another model.")
+    if peak < 1e-6:
+        raise AudioError(f"{name} predicts silence here: choose another model.")
+
+
+def breakpoints(blend: float | Sequence) -> np.ndarray:
+    """Read a blend as breakpoints, ``(n_points, 2)`` of seconds and values.
+
+    Raises
+    ------
+    AudioError
+        For values outside 0 to 1, or breakpoints out of order.
+    """
+    try:
+        steady = np.ndim(blend) == 0
+        points = np.array([(0, blend)] if steady else blend, dtype=float)
+        points = points.reshape(len(points), 2)
+        seconds, values = points.T
+        in_order = bool(len(points)) and np.all(np.diff(seconds) >= 0)
+        in_range = np.all((values >= 0) & (values <= 1))
+        fits = in_order and in_range and np.isfinite(seconds).all()
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise AudioError(
+            f"blend={blend!r} does not work: give a number from 0 (B) to 1 (the "
+            "prediction), or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
+        )
+    return points
+
+
+def mix(
+    b: Sound, prediction: Sound, *, points: np.ndarray, stft: ShortTimeFFT
+) -> Sound:
+    """Make one sound between B and a prediction, along the `breakpoints` of a blend.
+
+    The magnitudes meet at their weighted geometric mean, which moves evenly from one
+    timbre to the other; a cross-fade of the samples would be two sounds at once.
+    """
+    if points[:, 1].min() == 1:
+        return prediction
+    output = allocate(b.n_samples, b.n_channels)
+    n_rows = n_frames(b.n_samples, stft=stft)
+    for rows in frame_blocks(n_rows, n_channels=b.n_channels):
+        seconds = (np.arange(rows.start, rows.stop) + stft.p_min) * stft.delta_t
+        share = np.interp(seconds, *points.T)[:, None].astype(np.float32)
+        dry = analyse(b.samples, stft=stft, rows=rows)
+        wet = analyse(prediction.samples, stft=stft, rows=rows)
+        both = (1 - share) * dry + share * wet
+        magnitude = (np.abs(dry) + 1e-7) ** (1 - share) * (np.abs(wet) + 1e-7) ** share
+        both *= magnitude / (np.abs(both) + 1e-12)
+        synthesise(output, both, stft=stft, first=rows.start)
+    return Sound(output, b.rate)
+
+
+def restore(b: Sound, sound: Sound, *, points: np.ndarray) -> Sound:
+    """Put B back, sample for sample, where its blend is 0."""
+    if points[:, 1].min() > 0:
+        return sound
+    output = allocate(b.n_samples, b.n_channels)
+    for rows in spans(b.samples, sound.samples, output):
+        block = b.samples[rows]
+        seconds = (rows.start + np.arange(len(block))) / b.rate
+        dry = np.interp(seconds, *points.T) == 0
+        output[rows] = np.where(dry[:, None], block, sound.samples[rows])
+    return Sound(output, b.rate)

@@ -1,32 +1,15 @@
 """The two regressors that scikit-learn lacks."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 ACTIVE_DB = 45  # rows further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
-
-
-def name_of(model: RegressorMixin) -> str:
-    """Name a regressor, or the one at the end of a pipeline."""
-    return type(model[-1] if isinstance(model, Pipeline) else model).__name__
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Fit without the warnings that the catalogue's low iteration limits call for."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -40,7 +23,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     each row is predicted on its own, by its nearest neighbour.
 
     A row is ``n_bands`` levels in dB at unit loudness, then optionally the loudness and
-    the spectral flux in dB, as from `helpers.frames.describe`.
+    the spectral flux in dB, as from `helpers.frames.describe`. Its target is the number
+    of its frame: rows whose numbers follow each other follow each other in time.
 
     Parameters
     ----------
@@ -62,40 +46,33 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.loudness_weight = loudness_weight
         self.n_bands = n_bands
 
-    def fit(self, X, y, runs=None):  # noqa: N803 scikit-learn's name
+    def fit(self, X, y):  # noqa: N803 scikit-learn's name
         """Keep the training rows.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_columns)
         y : array-like of shape (n_rows,) or (n_rows, n_targets)
-        runs : array-like of shape (n_rows,), optional
-            Rows with the same number follow each other in time; by default all do.
+            Where a row has the target of the row before it plus 1, going on from that
+            one is free.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
         self.X_, self.y_ = X.astype(np.float32), y
-        runs = np.zeros(len(X)) if runs is None else np.asarray(runs)
-        self.starts_ = np.r_[True, np.diff(runs) != 0]
+        follows = np.diff(y.reshape(len(y), -1), axis=0) == 1
+        self.starts_ = np.append(True, ~follows.all(axis=1))
         return self
 
     def predict(self, X):  # noqa: N803
         """Predict one row of targets for each row of X."""
-        path = self.path(X)
+        path = self._path(X)
         return self.y_[path]
-
-    def weights(self, X):  # noqa: N803
-        """Tell which training row each row borrows, ``(n_rows, n_training_rows)``."""
-        path = self.path(X)
-        ones, starts = np.ones(len(path), np.float32), np.arange(len(path) + 1)
-        return csr_array((ones, path, starts), shape=(len(path), len(self.X_)))
 
     def _split(self, X):  # noqa: N803
         columns = np.zeros((self.n_bands + 2, len(X)), np.float32)
         columns[: X.shape[1]] = X.T[: self.n_bands + 2]
         return columns[: self.n_bands], columns[-2], columns[-1]
 
-    def path(self, X):  # noqa: N803
-        """Find the training row that each row of X is given, int ``(n_rows,)``."""
+    def _path(self, X):  # noqa: N803
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)  # noqa: N806
         bands, loudness, _ = self._split(self.X_)
@@ -163,25 +140,20 @@ class SparseMixture(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def predict(self, X):  # noqa: N803
         """Predict one row of targets for each row of X."""
-        weights = self.weights(X)
-        return (weights @ self.y_) / weights.sum(axis=1).reshape(
-            -1, *[1] * (self.y_.ndim - 1)
-        )
-
-    def weights(self, X):  # noqa: N803
-        """Tell what each row mixes, sparse ``(n_rows, n_training_rows)``."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=self.X_.dtype)  # noqa: N806
-        # In blocks, for a dense table of all rows could outgrow the memory.
-        blocks = (self._mix(X[i : i + 1024]) for i in range(0, len(X), 1024))
-        return csr_array(vstack(list(blocks)))
+        # In blocks, for a dense table of all weights could outgrow the memory.
+        blocks = [X[i : i + 1024] for i in range(0, len(X), 1024)]
+        return np.concatenate([self._weights(block) @ self.y_ for block in blocks])
 
-    def _mix(self, X):  # noqa: N803
+    def _weights(self, X):  # noqa: N803
+        # What each row mixes, (n_rows, n_training_rows), in shares of 1.
         given, known = (10 ** (z.clip(-120, 120) / 20) for z in (X, self.X_))
         # With all rows of one size the starting weights, and so the result, do not
         # depend on which rows are solved together.
         given /= given.sum(axis=1, keepdims=True)
-        with quietly():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
             weights = non_negative_factorization(
                 given,
                 H=known,
@@ -194,4 +166,4 @@ class SparseMixture(MultiOutputMixin, RegressorMixin, BaseEstimator):
         kept = min(self.polyphony, len(known))
         least = np.partition(weights, -kept, axis=1)[:, -kept, None]
         weights[weights < np.maximum(least, 1e-12)] = 0
-        return csr_array(weights.astype(np.float32))
+        return weights / weights.sum(axis=1, keepdims=True)

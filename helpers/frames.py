@@ -1,107 +1,142 @@
 """The frame recipe: a coarse description of B goes in, frames of A come out."""
 
+import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import rfft
+from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.multioutput import MultiOutputRegressor
-from sklearn.utils.validation import has_fit_parameter
 
-from helpers.audio import AudioError, Sound
-from helpers.estimators import ACTIVE_DB, RANGE_DB, name_of, quietly
-from helpers.spectrum import BLOCK_FRAMES, STFT, mel_bands, power_by_blocks
+from helpers.audio import AudioError, Sound, allocate
+from helpers.estimators import ACTIVE_DB, RANGE_DB, FramePath
+from helpers.spectrum import (
+    analyse,
+    frame_blocks,
+    mel_bands,
+    n_frames,
+    pick_frames,
+    synthesise,
+)
 
 N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch
-STRETCH = 64  # frames of a long A that stay together
+COLUMNS = [
+    *(f"band {i} (dB)" for i in range(1, N_BANDS + 1)),
+    "loudness (dB)",
+    "flux (dB)",
+]
+STRETCH = 64  # frames of a long sound that stay together
 
 
-def describe(
-    sound: Sound, *, stft: STFT, block_frames: int = BLOCK_FRAMES
-) -> np.ndarray:
-    """Describe every frame coarsely: the mean power of all channels.
+def band_power(power: np.ndarray, *, frequencies: np.ndarray) -> np.ndarray:
+    """Sum the power of frames up in a few broad bands of frequency.
+
+    Parameters
+    ----------
+    power : ndarray of shape (n_frames, n_bins)
+        Squared magnitudes, those of all channels added.
+    frequencies : ndarray of shape (n_bins,)
+        Of the bins, in Hz.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, N_BANDS + 1)
+        Power in mel bands, and last the power of the whole frame.
+    """
+    weights = mel_bands(frequencies, N_BANDS) ** 2
+    return np.column_stack([power @ weights, power.sum(axis=1)])
+
+
+def describe(bands: np.ndarray) -> np.ndarray:
+    """Describe every frame coarsely.
+
+    Parameters
+    ----------
+    bands : ndarray of shape (n_frames, N_BANDS + 1)
+        All frames of a sound, as from `band_power`.
 
     Returns
     -------
     ndarray of shape (n_frames, N_BANDS + 2)
-        Float32, in dB: the power of the frame, at unit loudness, in mel bands; its
-        loudness under that of the loudest frame; and its spectral flux, the mean rise
-        of the audible bands since the frame before.
+        Float32, in dB: the levels of the bands, as if each frame had a power of 1; how
+        loud the frame is, under the loudest; and its spectral flux, the mean rise of
+        the audible bands since the frame before.
     """
-    weights = mel_bands(stft.frequencies, N_BANDS) ** 2
-    shape = (stft.n_frames(sound.n_samples), N_BANDS + 2)
-    described = np.empty(shape, np.float32)
-    for rows, power in power_by_blocks(sound, stft=stft, block_frames=block_frames):
-        loudness = power.sum(axis=1, keepdims=True) + 1e-12
-        described[rows, :N_BANDS] = 10 * np.log10(power @ weights / loudness + 1e-9)
-        described[rows, N_BANDS] = 10 * np.log10(loudness[:, 0])
-    described[:, N_BANDS] -= described[:, N_BANDS].max()
+    total = bands[:, -1:] + 1e-12
+    levels_db = 10 * np.log10(bands[:, :-1] / total + 1e-9)
+    loudness_db = 10 * np.log10(total)
+    described = np.empty((len(bands), N_BANDS + 2), np.float32)
+    described[:, :N_BANDS] = levels_db
+    described[:, N_BANDS] = (loudness_db - loudness_db.max())[:, 0]
     rise = np.diff(audible(described), axis=0, prepend=audible(described[:1]))
     described[:, N_BANDS + 1] = np.maximum(rise, 0).mean(axis=1)
     return described
 
 
+def describe_sound(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
+    """Describe every frame of a sound of any length, as `describe` does."""
+    bands = []
+    n_rows = n_frames(sound.n_samples, stft=stft)
+    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
+        spectrum = analyse(sound.samples, stft=stft, rows=rows)
+        power = (np.abs(spectrum) ** 2).sum(axis=0)
+        bands.append(band_power(power, frequencies=stft.f))
+    return describe(np.concatenate(bands))
+
+
 def audible(described: np.ndarray) -> np.ndarray:
     """Bring the bands of a description to their loudness, floored at `-RANGE_DB`."""
-    bands, loudness = described[..., :N_BANDS], described[..., N_BANDS, None]
+    bands = described[..., :N_BANDS]
+    loudness = described[..., N_BANDS, None]
     return np.maximum(bands + loudness, -RANGE_DB)
 
 
-class Training(NamedTuple):
-    """The frames of A that a regressor of the frame recipe learns from."""
+def choose_frames(
+    described: np.ndarray, *, stft: ShortTimeFFT, most: int = 4096, seed: int = 42
+) -> np.ndarray:
+    """Choose the frames of A to learn from: those that can be heard.
 
-    description: np.ndarray  # (n_rows, N_BANDS + 2), as from `describe`
-    spectrum: np.ndarray  # complex64 (n_channels, n_rows, n_bins), at unit loudness
-    runs: np.ndarray  # (n_rows,) rows of one run follow each other in time
-    numbers: np.ndarray  # (n_rows,) which frame of A it is
+    Frames that hang over an end of A are left out: they would click.
 
+    Parameters
+    ----------
+    described : ndarray of shape (n_frames, N_BANDS + 2)
+        All frames of A.
+    stft : ShortTimeFFT
+    most : int, default 4096
+        Of a sound with more, a seeded choice of stretches: 47 s at the default
+        settings hold nearly all that is in a longer sound.
+    seed : int, default 42
 
-def frame_training(
-    a: Sound, *, stft: STFT, max_frames: int = 4096, seed: int = 42
-) -> Training:
-    """Collect A's audible frames.
-
-    Frames that hang over an end of A are left out: they would click. Of a long sound
-    a seeded choice of stretches, `max_frames` together, is enough.
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Their numbers, rising; at least two.
     """
-    described = describe(a, stft=stft)
     heard = described[:, N_BANDS] > -ACTIVE_DB
-    margin = stft.n_fft // stft.hop_length // 2
-    if heard[margin : -margin - 1].sum() > 1:
-        heard[:margin] = heard[-margin - 1 :] = False
+    margin = stft.m_num // stft.hop
+    if heard[margin:-margin].sum() > 1:
+        heard[:margin] = False
+        heard[-margin:] = False
     elif heard.sum() < 2:  # nothing can be learned from one frame
         heard[:] = True
     numbers = np.flatnonzero(heard)
-    runs = np.cumsum(np.diff(numbers, prepend=-2) != 1)
-    if len(numbers) > max_frames:
-        stretches = np.arange(len(numbers)) // STRETCH
-        order = np.random.default_rng(seed).permutation(stretches[-1] + 1)
-        kept = np.isin(stretches, order[: max_frames // STRETCH])
-        numbers, runs = numbers[kept], (runs + stretches)[kept]
-    shape = (a.n_channels, len(numbers), len(stft.frequencies))
-    spectrum = np.empty(shape, np.complex64)
-    for run in np.unique(runs):
-        rows = np.flatnonzero(runs == run)
-        frames = range(numbers[rows[0]], numbers[rows[-1]] + 1)
-        for channel, samples in enumerate(stft.cut(a.samples, frames).T):
-            spectrum[channel, rows] = stft.transform(samples)
-    spectrum /= np.linalg.norm(spectrum, axis=(0, 2))[:, None] + 1e-12
-    return Training(described[numbers], spectrum, runs, numbers)
-
-
-def _rotation(x: np.ndarray, y: np.ndarray) -> Callable:
-    """Map x onto its partner rows y by rotation, shift and equal spread."""
-    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    left, _, right = np.linalg.svd((x - mean_x).T @ (y - mean_y))
-    scale = np.sqrt(((y - mean_y) ** 2).sum() / (((x - mean_x) ** 2).sum() + 1e-9))
-    return lambda z: (z - mean_x) @ (scale * (left @ right)) + mean_y
+    if len(numbers) > most:
+        stretch = np.arange(len(numbers)) // STRETCH
+        order = np.random.default_rng(seed).permutation(stretch[-1] + 1)
+        numbers = numbers[np.isin(stretch, order[: most // STRETCH])]
+    return numbers
 
 
 def align(
-    b: np.ndarray,
-    training: Training,
-    model: RegressorMixin,
+    described_b: np.ndarray,
+    described_a: np.ndarray,
+    learner: RegressorMixin,
     *,
     n_rounds: int = 2,
     n_study: int = 512,
@@ -110,18 +145,16 @@ def align(
 
     B's bands are rotated as a whole onto A's: how much its moments differ from each
     other stays as it was. The first guess only replaces B's mean colour by A's; then
-    `model` chooses a frame of A for each frame of B, and the rotation that fits these
+    `learner` chooses a frame of A for each frame of B, and the rotation that fits these
     pairs best is taken (orthogonal Procrustes, Schönemann 1966), in turns, as in the
     iterative closest point method (Besl and McKay 1992).
 
     Parameters
     ----------
-    b : ndarray of shape (n_rows, N_BANDS + 2)
-        Description of one channel of B.
-    training : Training
-        Of A.
-    model : regressor
-        Fitted; predicts the row of `training` for each row given.
+    described_b, described_a : ndarray of shape (n_frames, N_BANDS + 2)
+        All frames of B and of A.
+    learner : regressor
+        Fitted to A's descriptions; predicts the number of a frame of A.
     n_rounds : int, default 2
         Rotations; a third changes little.
     n_study : int, default 512
@@ -129,68 +162,221 @@ def align(
 
     Returns
     -------
-    ndarray of shape (n_rows, N_BANDS + 2)
-        Bands at B's loudness, B's loudness and B's flux.
+    ndarray of shape (n_frames, N_BANDS + 2)
+        B's bands where A's are, at B's loudness; B's loudness and B's flux.
     """
-    study = np.arange(len(b))
-    if len(b) > n_study:
-        starts = np.linspace(0, len(b) - STRETCH, n_study // STRETCH).astype(int)
-        study = (starts[:, None] + np.arange(STRETCH)).ravel()
-    heard = b[:, N_BANDS] > -ACTIVE_DB
+    study = _study(len(described_b), n_study)
+    loudness = described_b[:, N_BANDS]
+    heard = loudness > -ACTIVE_DB
     pairs = study[heard[study]] if heard[study].any() else study
-    colour = training.description[:, :N_BANDS].mean(axis=0)
-    guess = b.copy()
-    guess[:, :N_BANDS] += colour - b[heard, :N_BANDS].mean(axis=0)
-    aligned, bands, loudness = b.copy(), audible(b), b[:, N_BANDS, None]
-    aligned[:, :N_BANDS] = audible(guess)
+    levels = audible(described_b)
+    colour_a = learner.X_[:, :N_BANDS].mean(axis=0)
+    colour_b = described_b[heard, :N_BANDS].mean(axis=0)
+    aligned = described_b.copy()
+    aligned[:, :N_BANDS] += colour_a - colour_b
+    aligned[:, :N_BANDS] = audible(aligned)
     for _ in range(n_rounds):
-        chosen = np.zeros(len(b), int)
-        chosen[study] = model.predict(aligned[study])
-        partners = training.description[chosen[pairs], :N_BANDS] + loudness[pairs]
-        turn = _rotation(bands[pairs], np.maximum(partners, -RANGE_DB))
-        aligned[:, :N_BANDS] = turn(bands)
+        chosen = np.zeros(len(described_b), int)
+        chosen[study] = learner.predict(aligned[study])
+        partners = described_a[chosen[pairs], :N_BANDS] + loudness[pairs, None]
+        turn = _rotation(levels[pairs], np.maximum(partners, -RANGE_DB))
+        aligned[:, :N_BANDS] = turn(levels)
     return aligned
 
 
-def compress(training: Training, *, n_components: int = 40) -> tuple[PCA, np.ndarray]:
-    """Sum up the magnitudes of A's frames in a few numbers that a model can predict.
+def _study(n_rows: int, n_study: int) -> np.ndarray:
+    # Which rows to study: all, or stretches spread over them.
+    if n_rows <= n_study:
+        return np.arange(n_rows)
+    starts = np.linspace(0, n_rows - STRETCH, n_study // STRETCH).astype(int)
+    return (starts[:, None] + np.arange(STRETCH)).ravel()
 
-    Principal components of the square roots, between power (where the loudest partial
-    is all) and log (where the noise is).
+
+def _rotation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    # Maps x onto its partner rows y by rotation, shift and equal spread.
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    left, _, right = np.linalg.svd((x - mean_x).T @ (y - mean_y))
+    spread_x, spread_y = ((x - mean_x) ** 2).sum(), ((y - mean_y) ** 2).sum()
+    turn = np.sqrt(spread_y / (spread_x + 1e-9)) * (left @ right)
+    return lambda z: (z - mean_x) @ turn + mean_y
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which frame of A each frame of B borrows, and what that was decided from."""
+
+    described_a: np.ndarray  # (n_frames_a, N_BANDS + 2)
+    numbers: np.ndarray  # (n_rows,) frames of A that were learned from
+    aligned: np.ndarray  # (n_frames_b, N_BANDS + 2) B's descriptions where A lives
+    borrowed: np.ndarray  # (n_frames_b,) number of a frame of A
+
+
+def make_plan(
+    a: Sound, b: Sound, learner: FramePath, *, stft: ShortTimeFFT, seed: int = 42
+) -> Plan:
+    """Describe A and B, fit the learner on A, align B and predict what it borrows.
+
+    Parameters
+    ----------
+    a, b : Sound
+        At one rate.
+    learner : FramePath
+        Is fitted here.
+    stft : ShortTimeFFT
+    seed : int, default 42
+        For the choice among the frames of a long A.
+    """
+    described_a = describe_sound(a, stft=stft)
+    described_b = describe_sound(b, stft=stft)
+    numbers = choose_frames(described_a, stft=stft, seed=seed)
+    learner.fit(described_a[numbers], numbers)
+    aligned = align(described_b, described_a, learner)
+    return Plan(described_a, numbers, aligned, learner.predict(aligned))
+
+
+def borrow(
+    spectrum_b: np.ndarray, picked: np.ndarray, magnitude: np.ndarray | None = None
+) -> np.ndarray:
+    """Put a spectrum for B together from frames of A, at the loudness of B's frames.
+
+    Each channel of B borrows from the channel of A of the same number (counted round
+    where A has fewer) and as much from A's mix: some of A's width, in B's stereo image.
+
+    Parameters
+    ----------
+    spectrum_b : ndarray of shape (n_channels, n_frames, n_bins)
+    picked : ndarray of shape (n_channels_a, n_frames, n_bins)
+        The frame of A for each frame of B.
+    magnitude : ndarray of shape (n_frames, n_bins), optional
+        Predicted by a model that averages: then only phases are A's.
 
     Returns
     -------
-    pca : PCA
-        Its inverse gives back square roots of magnitudes.
-    y : ndarray of shape (n_rows, n_components or fewer)
+    ndarray of shape (n_channels, n_frames, n_bins)
     """
-    roots = np.sqrt(np.linalg.norm(training.spectrum, axis=0))
-    n_components = min(n_components, *roots.shape)
-    pca = PCA(n_components, svd_solver="randomized", random_state=0)
-    return pca, pca.fit_transform(roots)
+    counted_round = np.arange(len(spectrum_b)) % len(picked)
+    spectrum = picked[counted_round] + picked.mean(axis=0)
+    if magnitude is not None:
+        spectrum = magnitude * np.exp(1j * np.angle(spectrum)).astype(np.complex64)
+    size_b = np.linalg.norm(spectrum_b, axis=2, keepdims=True)
+    size = np.linalg.norm(spectrum, axis=2, keepdims=True)
+    return spectrum * (size_b / (size + 1e-12))
 
 
-def fit_frames(
-    model: RegressorMixin, training: Training, y: np.ndarray
+def magnitude_roots(a: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
+    """Measure the magnitudes of some of A's frames, for a model to learn.
+
+    Their square roots, which lie between power (where the loudest partial is all) and
+    level (where the noise is), as if each frame had a power of 1.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_bins)
+        Float32.
+    """
+    spectrum = rfft(pick_frames(a.samples, numbers, stft=stft), axis=2)
+    magnitude = np.linalg.norm(spectrum, axis=0)
+    size = np.linalg.norm(magnitude, axis=1, keepdims=True)
+    return np.sqrt(magnitude / (size + 1e-12))
+
+
+def fit_magnitudes(
+    model: RegressorMixin, described: np.ndarray, roots: np.ndarray
 ) -> RegressorMixin:
-    """Fit a copy of `model`: descriptions of A's frames in, a row of `y` out.
+    """Fit a copy of `model`: descriptions of frames in, their magnitudes out.
 
-    A model that takes one target at a time is fitted once for each column of `y`;
-    `AudioError` for one that cannot learn from these frames, such as too few.
+    The thousand bins of a frame are far from independent: 40 principal components sum
+    them up, and a model that takes one target at a time is fitted to each.
+
+    Parameters
+    ----------
+    model : scikit-learn regressor
+        Cloned, never changed.
+    described : ndarray of shape (n_rows, N_BANDS + 2)
+        A's frames, as from `describe`.
+    roots : ndarray of shape (n_rows, n_bins)
+        As from `magnitude_roots`.
+
+    Raises
+    ------
+    AudioError
+        When the model cannot learn from these frames, such as too few.
     """
-    model = clone(model)
-    if has_fit_parameter(model, "runs"):
-        return model.fit(training.description, y, runs=training.runs)
-    with quietly():
+    n_components = min(40, *roots.shape)
+    components = PCA(n_components, svd_solver="randomized", random_state=0)
+    with warnings.catch_warnings():
+        # The catalogue's low iteration limits are meant.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         try:
-            try:
-                return model.fit(training.description, y)
-            except ValueError:
-                if y.ndim == 1:
-                    raise
-                return MultiOutputRegressor(model).fit(training.description, y)
+            return _fit(clone(model), components, described, roots)
+        except ValueError:
+            pass  # some models take one target at a time
+        try:
+            one_by_one = MultiOutputRegressor(clone(model))
+            return _fit(one_by_one, components, described, roots)
         except ValueError as error:
             raise AudioError(
-                f"{name_of(model)} cannot learn from the {len(y)} audible frames "
-                f"of sound A ({error}): choose a longer A or another model."
-            ) from error
+                f"The model cannot learn from the {len(roots)} audible frames of "
+                f"sound A ({_reason(error)}): choose a longer A or another model."
+            ) from None
+
+
+def _fit(model, components, described, roots):
+    whole = TransformedTargetRegressor(
+        model, transformer=components, check_inverse=False
+    )
+    return whole.fit(described, roots)
+
+
+def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarray:
+    """Predict the magnitudes of frames, float32 ``(n_frames, n_bins)``.
+
+    Raises
+    ------
+    AudioError
+        When the model cannot, for example since it predicts NaN.
+    """
+    try:
+        roots = model.predict(described)
+    except ValueError as error:
+        raise AudioError(
+            f"The model cannot predict sound B ({_reason(error)}): choose another."
+        ) from None
+    return np.maximum(roots, 0).astype(np.float32) ** 2
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def convolve_frames(
+    a: Sound, b: Sound, plan: Plan, model: RegressorMixin, *, stft: ShortTimeFFT
+) -> Sound:
+    """Render B from frames of A.
+
+    Parameters
+    ----------
+    a, b : Sound
+        At one rate.
+    plan : Plan
+    model : regressor
+        A fitted `FramePath` predicts the numbers of the frames to borrow. Any other,
+        fitted to `magnitude_roots`, predicts magnitudes; their phases are those of
+        the frames of the plan.
+    stft : ShortTimeFFT
+    """
+    borrowed = plan.borrowed
+    borrows = isinstance(model, FramePath)
+    if borrows:
+        borrowed = model.predict(plan.aligned)
+    output = allocate(b.n_samples, b.n_channels)
+    most_channels = max(a.n_channels, b.n_channels)
+    for rows in frame_blocks(len(borrowed), n_channels=most_channels):
+        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
+        magnitude = None
+        if not borrows:
+            magnitude = predict_magnitudes(model, plan.aligned[rows])
+        spectrum_b = analyse(b.samples, stft=stft, rows=rows)
+        spectrum = borrow(spectrum_b, picked, magnitude)
+        synthesise(output, spectrum, stft=stft, first=rows.start)
+    return Sound(output, b.rate)

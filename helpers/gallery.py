@@ -1,42 +1,99 @@
 """Many renders: pairs of sounds and models side by side, with a scoreboard."""
 
-import glob
+import csv
 import hashlib
-import json
-import os
-import threading
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from pickle import PicklingError
+from typing import NamedTuple
 
 import pandas as pd
 from joblib import Parallel, delayed
-from joblib import hash as content_hash
-from sklearn.base import RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from helpers.audio import AudioError, load, save
-from helpers.convolution import Pair
-from helpers.estimators import quietly
-from helpers.mastering import finish
+from helpers.audio import (
+    AudioError,
+    Sound,
+    check_excerpt_seconds,
+    check_output,
+    excerpt,
+    find,
+    load,
+    new_part,
+    save,
+    shown,
+)
+from helpers.convolution import Pair, prepare, render
+from helpers.finishing import Finishing, finish
 from helpers.models import make_model
-from helpers.scores import compare, features
+from helpers.scores import Features, compare, features
+from helpers.spectrum import make_stft
 
+SCORES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
+SCORES += ["melody", "attack"]
+COLUMNS = ["file", "model", "recipe", "direction", "seconds", *SCORES]
 RANKED_BY = ["timbre", "structure", "motion"]  # by their mean
-COLUMNS = ["file", "model", "recipe", "direction", "seconds", "timbre", "envelope"]
-COLUMNS += ["onsets", "shape", "structure", "motion", "held_out_r2"]
-ANALYSING = threading.Lock()  # so that two threads do not make one analysis twice
-SAVING = threading.Lock()  # so that nothing is saved once a batch was interrupted
+ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # any file's name
+TRUSTED = ("sklearn", "helpers")  # packages whose models are what their settings say
+
+
+class Settings(NamedTuple):
+    """What all renders of a batch share."""
+
+    n_fft: int
+    hop_length: int
+    seed: int
+    finishing: Finishing
+    subtype: str
+    excerpt_seconds: float | None
+
+
+class Task(NamedTuple):
+    """One sound to make."""
+
+    path: Path
+    files: tuple[Path, Path]  # A and B
+    model: str | RegressorMixin
+    facts: dict[str, str]  # what it is and is made from; "" where that cannot be told
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Two sounds and what the scores look at, worked out once for all models."""
+
+    pair: Pair
+
+    @cached_property
+    def features_ab(self) -> tuple[Features, Features]:
+        """Features of A and of B."""
+        return features(self.pair.a), features(self.pair.b)
 
 
 def grid(files_a: Iterable[str | Path], files_b: Iterable[str | Path]) -> dict:
-    """Pair every A with every B but itself: ``{"bell_to_bird": (bell, bird), ...}``."""
+    """Pair every A with every B but itself.
+
+    Parameters
+    ----------
+    files_a, files_b : paths
+
+    Returns
+    -------
+    dict
+        ``{"bell_to_bird": (bell, bird), ...}``, in the order of the names of the files.
+
+    Raises
+    ------
+    AudioError
+        When two of the pairs would have one name.
+    """
     pairs = {(Path(a), Path(b)) for a in files_a for b in files_b if Path(a) != Path(b)}
     named = {f"{a.stem}_to_{b.stem}": (a, b) for a, b in sorted(pairs)}
     if len(named) < len(pairs):
@@ -44,87 +101,29 @@ def grid(files_a: Iterable[str | Path], files_b: Iterable[str | Path]) -> dict:
     return named
 
 
-def _digest(path: Path) -> str:
-    with suppress(OSError), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-    return ""  # `load` will say what is wrong
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(text.encode())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _memory(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.json")
-
-
-def _recall(memory: Path, made: list[str]) -> dict:
-    with suppress(OSError, ValueError):
-        row = json.loads(memory.read_text())
-        if made[0] and row.pop("made", None) == made:
-            return row
-    return {}
-
-
-@lru_cache(maxsize=2)  # all models of a pair follow each other
-def _analyse(a: Path, b: Path, analysis: tuple, _contents: tuple) -> tuple:
-    pair = Pair(load(a), load(b), **dict(analysis))
-    return pair, features(pair.a), features(pair.b)
-
-
-def render_one(
-    path: Path, files: tuple, model: str | RegressorMixin, batch: dict, contents=()
-) -> dict:
-    """Render one pair with one model into `path`; return its row of the scoreboard.
-
-    `batch` has ``analysis``, ``finishing`` and ``subtype`` of `render_all`. Calls with
-    the same `contents` (digests of both files) share an analysis. Where anything goes
-    wrong there is an ``error``, a sentence, in place of scores.
-    """
-    analysis, row = batch["analysis"], {"file": path.name}
-    try:
-        regressor, recipe = make_model(model, seed=analysis.get("seed", 42))
-        with threadpool_limits(1):  # its results differ with the number of threads
-            with ANALYSING:
-                known = tuple(sorted(analysis.items())), contents
-                pair, *features_ab = _analyse(*files, *known)
-                _ = pair.bins if recipe == "bins" else pair.aligned
-            start = time.perf_counter()
-            sound = pair.render(regressor, recipe=recipe)
-            result = finish(sound, **batch["finishing"])
-            with SAVING:
-                if batch.get("interrupted"):
-                    return row
-                save(path, result, subtype=batch["subtype"], inputs=files)
-            row |= {"recipe": recipe, "seconds": time.perf_counter() - start}
-            row |= compare(features(result, peak=True), *features_ab)
-            row["held_out_r2"] = pair.held_out_r2(regressor, recipe=recipe)
-    except Exception as error:  # whatever it is must not stop the other renders
-        kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
-        row["error"] = f"{kind}{error}"
-    return row
-
-
 def render_all(
     pairs: Mapping[str, tuple[str | Path, str | Path]],
     models: Iterable[str] | Mapping[str, str | RegressorMixin],
     *,
     folder: str | Path,
-    analysis: dict | None = None,
-    finishing: dict | None = None,
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    seed: int = 42,
+    finishing: Finishing | None = None,
     subtype: str = "PCM_24",
+    excerpt_seconds: float | None = None,
     n_jobs: int = -1,
 ) -> pd.DataFrame:
     """Render every pair with every model; write the sounds and ``scoreboard.csv``.
 
-    Each sound is analysed once. What is there already, made by the same code from the
-    same contents, model and settings, stays, so that an interrupted batch goes on. One
-    failure does not stop the others: its row and a warning at the end say why.
+    One failure does not stop the others: its row and a warning at the end say why, and
+    no sound of an earlier batch is left under its name.
+
+    A batch that was interrupted goes on where it stopped, when it is called again: what
+    is done stands in ``unfinished.csv`` until all is done. A sound is only kept if it
+    is still what was written, made from the same sounds (by their contents), settings
+    and model; those with a model of your own class, whose code may have changed, are
+    made again. A batch that was finished makes everything again.
 
     Parameters
     ----------
@@ -132,78 +131,276 @@ def render_all(
         The files (A, B) of every pair by name, as from `grid`.
     models : names in `helpers.models.CATALOGUE`, or dict of regressors by name
     folder : path
-        Gets ``<model>_<pair>.wav``, and hidden files that say what each was made from.
-    analysis, finishing : dict, optional
-        Arguments of `helpers.convolution.Pair` and of `helpers.mastering.finish`.
+        Gets ``<model>_<pair>.wav`` and ``scoreboard.csv``.
+    n_fft, hop_length, seed : int
+        As in `helpers.convolution.prepare`.
+    finishing : Finishing, optional
+        What is done to each sound before it is saved; by default `Finishing()`. The
+        scores are of the sound before that: trimmed, it would no longer be in time
+        with B.
     subtype : str, default "PCM_24"
         Precision of the files, as in `helpers.audio.save`.
+    excerpt_seconds : float, optional
+        Take only the liveliest stretch of each sound, as `helpers.audio.excerpt` does.
     n_jobs : int, default -1
         Threads, -1 for one to a processor. The work is mostly numpy's, which lets
         threads run side by side, and processes would import everything again. Under
-        ``joblib.parallel_config(backend="dask")`` a cluster does the work instead.
+        ``joblib.parallel_config(backend="dask")`` a cluster does the work instead; it
+        need not see the files, which are all read and written here.
 
     Returns
     -------
     DataFrame
-        The scoreboard: the highest mean of timbre, structure and motion first.
+        The scoreboard, the highest mean of timbre, structure and motion first, with
+        the `COLUMNS` and, where anything failed, ``error``.
 
     Raises
     ------
     AudioError
-        For a model that there is not, and for results of one name or that of an input.
+        Before any work, for a model or setting that there is not, for two results of
+        one name, and for a result that would replace a sound to read.
     """
-    folder = Path(folder).resolve()
-    models = models if isinstance(models, Mapping) else {name: name for name in models}
-    batch = {"analysis": analysis or {}, "finishing": finishing or {}}
-    batch["subtype"] = subtype
-    code = [_digest(file) for file in sorted(Path(__file__).parent.glob("*.py"))]
-    pairs = {name: tuple(Path(f).resolve() for f in pairs[name]) for name in pairs}
-    contents = {file: _digest(file) for files in pairs.values() for file in files}
-    rows, made_from, jobs = {}, defaultdict(str), []
-    for direction, files in pairs.items():
-        known = tuple(contents[file] for file in files)
-        for name, model in models.items():
-            make_model(model)
-            path = folder / f"{name}_{direction}.wav"
-            if path in rows or path in contents or path.parent != folder:
-                raise AudioError(f"{path} cannot be made: rename the pair or model.")
-            rows[path] = {"file": path.name, "model": name, "direction": direction}
-            with suppress(PicklingError):  # a lambda is never the same again
-                made_from[path] = content_hash((known, model, batch, code))
-            made = [made_from[path], _digest(path)]
-            if before := _recall(_memory(path), made):
-                rows[path] = before
-            else:
-                jobs += [delayed(render_one)(path, files, model, batch, known)]
-    folder.mkdir(parents=True, exist_ok=True)
-    parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
-    bar = {"total": len(rows), "initial": len(rows) - len(jobs), "desc": "rendering"}
-    with quietly(), threadpool_limits(1):
-        results = parallel(jobs)
-        try:
-            for row in tqdm(results, **bar, unit="sound"):
-                path = folder / row["file"]
-                rows[path] |= row
-                if "error" not in row:
-                    made = [made_from[path], _digest(path)]
-                    _write(_memory(path), json.dumps(rows[path] | {"made": made}))
-        except BaseException:
-            with SAVING:
-                batch["interrupted"] = True  # threads cannot be stopped, only told
-            with warnings.catch_warnings(action="ignore"):  # that it stops early
-                results.close()
-            raise
-        finally:  # what a worker that was killed may have left
-            for path in rows:
-                for part in folder.glob(f".{glob.escape(path.name)}.*"):
-                    part.unlink(missing_ok=True)
-    failed = [f"{r['file']}: {r['error']}" for r in rows.values() if "error" in r]
-    columns = [*COLUMNS, "error"] if failed else COLUMNS
-    board = pd.DataFrame(list(rows.values()), columns=columns)
-    best = board[RANKED_BY].mean(axis=1).sort_values(ascending=False, kind="stable")
-    board = board.loc[best.index].reset_index(drop=True)
-    _write(folder / "scoreboard.csv", board.to_csv(index=False, lineterminator="\n"))
-    if failed:
-        text = f"{len(failed)} of {len(rows)} sounds failed. {' '.join(failed)}"
-        warnings.warn(text, stacklevel=2)
+    folder = Path(folder)
+    finishing = Finishing() if finishing is None else finishing
+    settings = Settings(n_fft, hop_length, seed, finishing, subtype, excerpt_seconds)
+    if not isinstance(models, Mapping):
+        models = {name: name for name in models}
+    _check(settings, n_jobs=n_jobs)
+    tasks = plan_tasks(pairs, models, folder=folder, settings=settings)
+    unfinished = folder / "unfinished.csv"
+    rows = recall(unfinished, tasks)
+    to_do = [task for file, task in tasks.items() if file not in rows]
+    bar = {"total": len(tasks), "initial": len(rows), "desc": "rendering"}
+    with closing(_results(to_do, settings, n_jobs=n_jobs)) as results:
+        for row, sound in tqdm(results, unit="sound", **bar):
+            file = row["file"]
+            rows[file] = keep(row, sound, tasks[file], subtype=subtype)
+            write_table(unfinished, pd.DataFrame(list(rows.values())))
+    board = rank([rows[file] for file in tasks])
+    write_table(folder / "scoreboard.csv", board)
+    unfinished.unlink(missing_ok=True)
+    _warn_of_failures(board)
     return board
+
+
+def _check(settings: Settings, *, n_jobs: int) -> None:
+    make_stft(44100, settings.n_fft, settings.hop_length)
+    check_excerpt_seconds(settings.excerpt_seconds)
+    if not isinstance(settings.finishing, Finishing):
+        raise AudioError(
+            f"finishing={settings.finishing!r} does not work: use a Finishing(...)."
+        )
+    if type(n_jobs) is not int or n_jobs == 0:
+        raise AudioError(
+            f"n_jobs={n_jobs!r} does not work: use a whole number from 1, or -1 for "
+            "one to a processor."
+        )
+
+
+def plan_tasks(
+    pairs: Mapping, models: Mapping, *, folder: Path, settings: Settings
+) -> dict[str, Task]:
+    """List the sounds to make by their files' names, and check that all can be made.
+
+    Raises
+    ------
+    AudioError
+        As `render_all`.
+    """
+    pairs = {direction: (_found(a), _found(b)) for direction, (a, b) in pairs.items()}
+    inputs = {file for files in pairs.values() for file in files}
+    checksums = {file: checksum(file) for file in inputs}
+    tasks = {}
+    for direction, files in pairs.items():
+        for name, model in models.items():
+            path = folder / f"{name}_{direction}.wav"
+            if path.parent != folder or path.name in tasks:
+                raise AudioError(
+                    f"{shown(path)} cannot be made, for its name leads elsewhere or is "
+                    "taken: rename the pair or the model."
+                )
+            check_output(path, subtype=settings.subtype, inputs=inputs)
+            regressor, recipe = make_model(model, seed=settings.seed)
+            facts = {"file": path.name, "model": name, "recipe": recipe}
+            facts |= {"direction": direction, "regressor": spell(regressor)}
+            for letter, file in zip("ab", files, strict=True):
+                facts |= {letter: str(file), f"{letter}_checksum": checksums[file]}
+            facts |= {key: str(value) for key, value in settings._asdict().items()}
+            tasks[path.name] = Task(path, files, model, facts)
+    return tasks
+
+
+def _found(path: str | Path) -> str | Path:
+    with suppress(AudioError):  # `load` will say it
+        return find(path)
+    return path
+
+
+def checksum(path: str | Path) -> str:
+    """Sum up the contents of a file (SHA-256); "" where there is none."""
+    with suppress(OSError, ValueError, TypeError):
+        if Path(path).is_file():  # a device might have no end
+            with Path(path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
+
+
+def spell(value: object) -> str:
+    """Write out a model with all its settings; "" if that does not say all of it.
+
+    A class or function of somebody's own may have changed under the same name.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    package = type(value).__module__.partition(".")[0]
+    if isinstance(value, list | tuple):
+        parts = dict(enumerate(value))
+    elif isinstance(value, BaseEstimator) and package in TRUSTED:
+        parts = value.get_params(deep=False)
+    else:
+        return ""
+    spelled = {name: spell(part) for name, part in parts.items()}
+    if not all(spelled.values()):
+        return ""
+    inside = ", ".join(f"{name}={text}" for name, text in spelled.items())
+    return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
+
+
+def recall(unfinished: Path, tasks: Mapping[str, Task]) -> dict[str, dict]:
+    """Read the rows of what an interrupted batch has made and nothing has changed."""
+    try:
+        with unfinished.open(newline="", **ENCODING) as table:
+            noted = {line.get("file"): line for line in csv.DictReader(table)}
+    except (OSError, csv.Error):
+        return {}
+    rows = {}
+    for file, task in tasks.items():
+        line = noted.get(file, {})
+        facts = task.facts | {"checksum": checksum(task.path)}
+        if all(facts.values()) and facts.items() <= line.items():
+            with suppress(ValueError, TypeError, KeyError):  # no numbers: no row
+                for name in ["seconds", *SCORES]:
+                    facts[name] = float(line[name] or "nan")
+                rows[file] = facts
+    return rows
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV that is there whole or not at all, even if we are killed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = new_part(path.parent)
+        try:
+            table.to_csv(part, index=False, lineterminator="\n", **ENCODING)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise AudioError(
+            f"{shown(path)} cannot be written ({error.strerror}): free some space or "
+            "choose another folder."
+        ) from None
+
+
+def _results(
+    tasks: list[Task], settings: Settings, *, n_jobs: int
+) -> Iterator[tuple[dict, Sound | None]]:
+    # What `render_one` returns, whatever is done first. One thread to each sum, for the
+    # last bits of a result differ with their number.
+    parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Sounds are large, but a cluster that loses a worker must have them once more.
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        # Models silence this themselves, but threads share what is silenced.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        results = parallel(_jobs(tasks, settings))
+        try:
+            for result in results:  # noqa: UP028 to be closed below, without a warning
+                yield result
+        finally:
+            warnings.simplefilter("ignore")  # that it stops early
+            results.close()
+
+
+def _jobs(tasks: list[Task], settings: Settings) -> Iterator[tuple]:
+    # joblib asks for some jobs more whenever some are done, so that only the sounds of
+    # a few pairs are in memory.
+    for files, of_these_files in groupby(tasks, key=lambda task: task.files):
+        analysis = _analyse(files, settings)
+        for task in of_these_files:
+            yield delayed(render_one)(task, analysis, settings)
+
+
+def _analyse(files: tuple[Path, Path], settings: Settings) -> Analysis | Exception:
+    try:
+        a, b = (excerpt(load(file), seconds=settings.excerpt_seconds) for file in files)
+        pair = prepare(
+            a,
+            b,
+            n_fft=settings.n_fft,
+            hop_length=settings.hop_length,
+            seed=settings.seed,
+        )
+    except Exception as error:  # for the rows of these files, not to stop the others
+        return error
+    return Analysis(pair)
+
+
+def render_one(
+    task: Task, analysis: Analysis | Exception, settings: Settings
+) -> tuple[dict, Sound | None]:
+    """Make one sound and score it.
+
+    Returns
+    -------
+    row : dict
+        Of the scoreboard. Where anything went wrong there is an ``error``, a sentence,
+        in place of scores.
+    sound : Sound or None
+        Finished, not saved: only the caller writes, so that after an interrupt nothing
+        is written any more.
+    """
+    try:
+        if isinstance(analysis, Exception):
+            raise analysis
+        with threadpool_limits(1):  # in the processes of a cluster too
+            if task.facts["recipe"] == "frames":
+                _ = analysis.pair.plan  # shared by all models, so not in their seconds
+            start = time.perf_counter()
+            sound = render(analysis.pair, task.model)
+            result = finish(sound, settings.finishing)
+            seconds = {"seconds": time.perf_counter() - start}
+            scores = compare(features(sound, peak=True), *analysis.features_ab)
+        return task.facts | seconds | scores, result
+    except Exception as error:  # whatever it is must not stop the other renders
+        kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
+        return task.facts | {"error": f"{kind}{error}"}, None
+
+
+def keep(row: dict, sound: Sound | None, task: Task, *, subtype: str) -> dict:
+    """Save what was made; of what was not, delete the file of an earlier batch."""
+    if sound is not None:
+        try:
+            save(task.path, sound, subtype=subtype, inputs=task.files)
+            return row | {"checksum": checksum(task.path)}
+        except AudioError as error:
+            row = task.facts | {"error": str(error)}
+    with suppress(OSError):
+        task.path.unlink()
+    return row
+
+
+def rank(rows: list[dict]) -> pd.DataFrame:
+    """Make the scoreboard, best first."""
+    failed = any("error" in row for row in rows)
+    board = pd.DataFrame(rows, columns=[*COLUMNS, "error"] if failed else COLUMNS)
+    best = board[RANKED_BY].mean(axis=1).sort_values(ascending=False, kind="stable")
+    return board.loc[best.index].reset_index(drop=True)
+
+
+def _warn_of_failures(board: pd.DataFrame) -> None:
+    if "error" in board:
+        failed = board[board["error"].notna()]
+        reasons = " ".join(failed["file"] + ": " + failed["error"])
+        text = f"{len(failed)} of {len(board)} sounds failed. {reasons}"
+        warnings.warn(text, stacklevel=3)  # where `render_all` was called

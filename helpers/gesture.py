@@ -3,47 +3,59 @@
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.signal import lfilter
-from scipy.signal.windows import hann
+from scipy.signal import ShortTimeFFT, lfilter
 
-from helpers.audio import Sound
-from helpers.spectrum import STFT, mel_bands, power_by_blocks
+from helpers.audio import Sound, allocate, spans
+from helpers.spectrum import (
+    analyse,
+    cut_frames,
+    frame_blocks,
+    make_stft,
+    mel_bands,
+    n_frames,
+)
 
-WINDOW, HOP = 1024, 256  # of the loudness curve: 23 and 6 ms at 44.1 kHz
-BLOCK = 2**18  # samples in work at a time
-
-
-def loudness_db(sound: Sound, channel: int) -> np.ndarray:
-    """Measure the power under a Hann window every `HOP` samples, in dB."""
-    window = hann(WINDOW, sym=False)
-    power = []
-    curve = STFT(sound.rate, WINDOW, HOP)
-    n_frames = curve.n_frames(sound.n_samples)
-    step = BLOCK // HOP
-    for first in range(0, n_frames, step):
-        frames = range(first, min(first + step, n_frames))
-        cut = curve.cut(sound.samples, frames)[:, channel] ** 2
-        views = np.lib.stride_tricks.sliding_window_view(cut, WINDOW)[::HOP]
-        power.append(views @ (window / window.sum()).astype(np.float32))
-    return 10 * np.log10(np.concatenate(power) + 1e-20)
+LOUDNESS_WINDOW, LOUDNESS_HOP = 1536, 256  # samples: 35 and 6 ms at 44.1 kHz
 
 
-def apply_gain(sound: Sound, gains_db: np.ndarray, *, hop_length: int) -> Sound:
-    """Turn channels up and down along curves in dB, ``(n_channels or 1, n_points)``.
+def loudness_db(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
+    """Measure the power of every frame.
 
-    There is a point every `hop_length` samples and a cubic curve between them: a gain
-    with corners would put sidebands where A has silence.
+    Returns
+    -------
+    ndarray of shape (n_channels, n_frames)
+        The mean power under the squared window, in dB; silence is at -200 dB.
     """
-    points = np.arange(gains_db.shape[1]) * hop_length
+    power = []
+    n_rows = n_frames(sound.n_samples, stft=stft)
+    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
+        frames = cut_frames(sound.samples, stft=stft, rows=rows)
+        power.append((frames**2).sum(axis=2) / (stft.win**2).sum())
+    return 10 * np.log10(np.concatenate(power, axis=1) + 1e-20)
+
+
+def apply_gain(sound: Sound, gains_db: np.ndarray, *, stft: ShortTimeFFT) -> Sound:
+    """Turn channels up and down along curves.
+
+    Between its points a curve is cubic: a gain with corners would put sidebands where A
+    has silence.
+
+    Parameters
+    ----------
+    sound : Sound
+    gains_db : ndarray of shape (n_channels or 1, n_frames)
+        A point for every frame, in dB.
+    stft : ShortTimeFFT
+        Says where the frames lie.
+    """
+    points = (np.arange(gains_db.shape[1]) + stft.p_min) * stft.hop
     curve = CubicSpline(points, gains_db.T * (np.log(10) / 20))
-
-    def blocks():
-        for start in range(0, sound.n_samples, BLOCK):
-            block = sound.samples[start : start + BLOCK]
-            gain = np.exp(curve(start + np.arange(len(block)))).astype(np.float32)
-            yield block * gain
-
-    return sound.like(blocks())
+    output = allocate(sound.n_samples, sound.n_channels)
+    for rows in spans(sound.samples, output):
+        block = sound.samples[rows]
+        places = rows.start + np.arange(len(block))
+        output[rows] = block * np.exp(curve(places)).astype(np.float32)
+    return Sound(output, sound.rate)
 
 
 def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
@@ -53,23 +65,23 @@ def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
     ripples puts sidebands where A has silence. What lies further than `range_db` under
     B's loudest moment is taken for silence and not lifted.
     """
-    gains_db = []
-    for channel in range(sound.n_channels):
-        own, wanted = (loudness_db(s, channel) for s in (sound, b))
-        top = wanted.max()
-        gain_db = np.maximum(wanted, top - 110) - np.maximum(own, top - range_db)
-        gains_db.append(gaussian_filter1d(gain_db, 1.5))
-    return apply_gain(sound, np.array(gains_db), hop_length=HOP)
+    stft = make_stft(b.rate, LOUDNESS_WINDOW, LOUDNESS_HOP)
+    own, wanted = loudness_db(sound, stft=stft), loudness_db(b, stft=stft)
+    top = wanted.max(axis=1, keepdims=True)
+    gains_db = np.maximum(wanted, top - 110) - np.maximum(own, top - range_db)
+    return apply_gain(sound, gaussian_filter1d(gains_db, 1.5, axis=1), stft=stft)
 
 
-def bands_db(sound: Sound, *, stft: STFT) -> np.ndarray:
+def bands_db(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     """Measure forty mel bands in dB, the mean of the channels, ``(n_frames, 40)``."""
-    weights = mel_bands(stft.frequencies, 40)
-    bands = np.empty((stft.n_frames(sound.n_samples), 40), np.float32)
-    step = max(1, BLOCK // stft.hop_length)
-    for rows, power in power_by_blocks(sound, stft=stft, block_frames=step):
-        bands[rows] = 10 * np.log10(power @ weights / sound.n_channels + 1e-9)
-    return bands
+    weights = mel_bands(stft.f, 40)
+    bands = []
+    n_rows = n_frames(sound.n_samples, stft=stft)
+    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
+        spectrum = analyse(sound.samples, stft=stft, rows=rows)
+        power = (np.abs(spectrum) ** 2).mean(axis=0)
+        bands.append(10 * np.log10(power @ weights + 1e-9))
+    return np.concatenate(bands)
 
 
 def spectral_flux(bands: np.ndarray) -> np.ndarray:
@@ -85,7 +97,7 @@ def articulate(
     sound: Sound,
     b: Sound,
     *,
-    stft: STFT,
+    stft: ShortTimeFFT,
     n_rounds: int = 4,
     step: float = 0.5,
     leak: float = 0.7,
@@ -99,16 +111,17 @@ def articulate(
     proportion to the sound's, over six seconds. Each round adds `step` of what the last
     one left to do.
     """
-    bands, wanted = bands_db(sound, stft=stft), spectral_flux(bands_db(b, stft=stft))
-    span = round(6 * stft.rate / stft.hop_length)
+    bands = bands_db(sound, stft=stft)
+    flux = spectral_flux(bands)
+    wanted = spectral_flux(bands_db(b, stft=stft))
+    span = round(6 * b.rate / stft.hop)
     # A running sum can end up just under zero.
-    size, size_b = (
-        uniform_filter1d(x**2, span).clip(0) for x in (spectral_flux(bands), wanted)
-    )
-    wanted *= np.sqrt(size / (size_b + 1e-3))
+    size = uniform_filter1d(flux**2, span).clip(0)
+    size_b = uniform_filter1d(wanted**2, span).clip(0)
+    wanted = wanted * np.sqrt(size / (size_b + 1e-3))
     gain_db = np.zeros_like(wanted)
     for _ in range(n_rounds):
         flux = spectral_flux(bands + gain_db[:, None])
         gain_db += lfilter([step], [1, -leak], wanted - flux)
         gain_db = np.clip(gain_db, -limit_db, limit_db)
-    return apply_gain(sound, gain_db[None], hop_length=stft.hop_length)
+    return apply_gain(sound, gain_db[None], stft=stft)

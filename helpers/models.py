@@ -3,12 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sklearn.base import (
-    BaseEstimator,
-    RegressorMixin,
-    clone,
-    is_regressor,
-)
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import (
@@ -150,7 +145,8 @@ def make_model(
     -------
     regressor : scikit-learn regressor
         Not fitted. One that is given gets its columns on one scale first, for many
-        models stumble over decibels of different spread; not so one with ``weights``.
+        models stumble over decibels of different spread; not so a `FramePath`, or a
+        pipeline, which has ways of its own.
     recipe : {"bins", "frames"}
         The recipe that suits it; "frames" for a regressor that is given.
 
@@ -161,9 +157,9 @@ def make_model(
     """
     if isinstance(model, str) and model in CATALOGUE:
         return CATALOGUE[model].make(seed), CATALOGUE[model].recipe
-    if isinstance(model, BaseEstimator) and is_regressor(model):
-        scaled = isinstance(model, Pipeline) or hasattr(type(model), "weights")
-        model = clone(model)
-        return model if scaled else make_pipeline(StandardScaler(), model), "frames"
-    names = ", ".join(CATALOGUE)
-    raise AudioError(f"There is no model {model!r}: choose one of {names}.")
+    if not (isinstance(model, BaseEstimator) and is_regressor(model)):
+        names = ", ".join(CATALOGUE)
+        raise AudioError(f"There is no model {model!r}: choose one of {names}.")
+    if isinstance(model, Pipeline | FramePath):
+        return clone(model), "frames"
+    return make_pipeline(StandardScaler(), clone(model)), "frames"

@@ -1,7 +1,6 @@
 """Two short sounds that differ in everything: a gliding tone and bursts of noise."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from helpers.audio import Sound
@@ -31,17 +30,3 @@ def bursts() -> Sound:
     envelope = np.exp(-15 * (seconds % (1 / 7)))[:, None]
     noise = rng.uniform(-0.3, 0.3, (RATE, 2)) * envelope
     return Sound(noise.astype(np.float32), RATE)
-
-
-@pytest.fixture
-def board() -> pd.DataFrame:
-    """Make a scoreboard of three renders, two of them at one place."""
-    return pd.DataFrame(
-        {
-            "file": ["one & two.wav", "b.wav", "c.wav"],
-            "model": ["ridge", "nearest_path", "linear_regression"],
-            "recipe": ["frames", "frames", "bins"],
-            "timbre": [0.5, 0.5, 0.1],
-            "structure": [0.8, 0.8, 0.9],
-        }
-    )

@@ -1,5 +1,6 @@
 """Any sound in, a safe file out."""
 
+import os
 import struct
 import subprocess
 import sys
@@ -16,13 +17,17 @@ from helpers.audio import (
     AudioError,
     AudioWarning,
     Sound,
-    Spool,
+    allocate,
     check,
+    check_output,
     describe,
-    gather,
+    excerpt,
     load,
+    mono,
     resample,
     save,
+    save_take,
+    spans,
 )
 
 RATE = 8000
@@ -39,6 +44,15 @@ def sine(n_samples=8000, *, frequency=220, level=0.5, n_channels=1):
     """Make a sine: lossy formats keep its waveform, which noise would not survive."""
     wave = level * np.sin(2 * np.pi * frequency * np.arange(n_samples) / RATE)
     return np.repeat(wave[:, None], n_channels, axis=1).astype(np.float32)
+
+
+def on_disk(samples, monkeypatch) -> Sound:
+    """Make a sound that lies on disk."""
+    monkeypatch.setattr(audio, "IN_MEMORY", 1000)
+    room = allocate(*samples.shape)
+    room[:] = samples
+    assert isinstance(room, np.memmap)
+    return Sound(room, RATE)
 
 
 def names(folder) -> list[str]:
@@ -158,7 +172,7 @@ def test_load_puts_a_long_sound_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(audio, "BLOCK", 1000)
     encoded(tmp_path / "a.wav", "WAV", "FLOAT")
     sound = load(tmp_path / "a.wav")
-    assert isinstance(sound.samples, Spool)
+    assert isinstance(sound.samples, np.memmap)
     np.testing.assert_array_equal(sound.samples, noise())
 
 
@@ -273,14 +287,68 @@ def test_load_takes_a_very_quiet_sound(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "a.wav").samples, samples)
 
 
-@pytest.mark.parametrize(
-    "name", ["missing.wav", "folder.wav", "headerless.raw", "", "x" * 5000]
-)
-def test_load_refuses_what_is_no_file(tmp_path, name):
+NO_FILES = [
+    *("missing.wav", "folder.wav", "headerless.raw", "", "x" * 5000, "loop.wav"),
+    *(
+        "nul\0.wav",
+        "new\nline.wav",
+        "\udcff.wav",
+        "~nobody-here/a.wav",
+        ".",
+        "a/b/c.wav",
+    ),
+    *("http://example.org/a.wav", "C:\\Users\\me\\bell.wav", "100%$<b>.wav"),
+]
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_load_refuses_what_is_no_file_in_one_sentence(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.wav").mkdir()
     (tmp_path / "headerless.raw").write_bytes(bytes(100))
-    with pytest.raises(AudioError, match=r"cannot be read .*: check the name"):
-        load(tmp_path / name)
+    (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
+    with pytest.raises(AudioError, match=r"cannot be read .*: check the name") as error:
+        load(name)
+    text = str(error.value)
+    assert text.endswith(".")
+    assert text.isprintable()
+    assert error.value.__cause__ is None
+
+
+@pytest.mark.parametrize("path", [None, 3, b"a.wav", ["a.wav"], 1.5])
+def test_load_refuses_what_is_no_name(path):
+    with pytest.raises(AudioError, match=r"is no name of a file\): check the name"):
+        load(path)
+
+
+def test_load_looks_for_a_name_in_input_audio_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "input_audio").mkdir()
+    save("input_audio/bell.wav", Sound(noise(), RATE))
+    for name in ("bell.wav", " 'bell.wav' ", "input_audio\\bell.wav"):
+        assert load(name).n_samples == 2000
+
+
+def test_load_looks_in_the_home_folder_for_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save(tmp_path / "bell.wav", Sound(noise(), RATE))
+    assert load("~/bell.wav").n_samples == 2000
+
+
+@pytest.mark.parametrize("name", ["bel.wav", "bell.WAVE", "input_audio/bel.wav"])
+def test_load_names_what_is_like_a_name_that_is_not_there(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("input_audio/bell.wav", Sound(noise(), RATE))
+    with pytest.raises(AudioError, match=r"perhaps it is input_audio.bell\.wav"):
+        load(name)
+
+
+def test_a_mistake_is_shown_as_one_line_in_a_notebook():
+    with pytest.raises(AudioError) as error:
+        load("nothing.wav")
+    # IPython shows what this returns, and nothing else.
+    assert error.value._render_traceback_() == [f"AudioError: {error.value}"]
 
 
 def test_nothing_but_audio_error_escapes_load(tmp_path):
@@ -346,11 +414,10 @@ def test_describe_finds_silence_at_both_ends():
 
 
 def test_describe_is_the_same_on_disk(monkeypatch):
-    spool = Spool(2)
-    spool.append(noise())
     monkeypatch.setattr(audio, "BLOCK", 700)
-    there, here = describe(Sound(spool, RATE)), describe(Sound(noise(), RATE))
-    assert there == pytest.approx(here)
+    there = describe(on_disk(noise(), monkeypatch))
+    monkeypatch.setattr(audio, "BLOCK", 10**6)
+    assert there == pytest.approx(describe(Sound(noise(), RATE)))
 
 
 # Sounds in memory and on disk ---------------------------------------------------------
@@ -361,45 +428,113 @@ def test_sound_knows_its_size():
     assert (sound.n_samples, sound.n_channels, sound.duration) == (2000, 2, 0.25)
 
 
-def test_sound_yields_all_of_itself_in_blocks(monkeypatch):
-    monkeypatch.setattr(audio, "BLOCK", 300)
-    blocks = list(Sound(noise(), RATE).blocks())
-    assert {len(block) for block in blocks} == {150, 50}
-    np.testing.assert_array_equal(np.concatenate(blocks), noise())
-
-
-def test_spool_returns_the_rows_it_was_given():
-    spool = Spool(2)
-    assert spool[:].shape == (0, 2)
-    spool.append(noise()[:1500])
-    spool.append(noise()[1500:])
-    assert (len(spool), spool.shape) == (2000, (2000, 2))
-    np.testing.assert_array_equal(spool, noise())
-    for rows in (slice(3, 8), slice(-5, None), slice(8, 3), slice(1990, 9999)):
-        np.testing.assert_array_equal(spool[rows], noise()[rows])
-
-
-def test_spool_gives_copies():
-    spool = Spool(1)
-    spool.append(noise(10, 1))
-    spool[0:10][:] = 0
-    np.testing.assert_array_equal(spool[0:10], noise(10, 1))
-
-
-@pytest.mark.parametrize(("limit", "kind"), [(4000, np.ndarray), (3999, Spool)])
-def test_gather_chooses_by_length(monkeypatch, limit, kind):
+@pytest.mark.parametrize(("limit", "kind"), [(4000, np.ndarray), (3999, np.memmap)])
+def test_room_is_made_in_memory_or_on_disk_by_length(limit, kind, monkeypatch):
     monkeypatch.setattr(audio, "IN_MEMORY", limit)
-    blocks = np.array_split(noise(), 7)
-    samples = gather(blocks, n_samples=2000, n_channels=2)
-    assert isinstance(samples, kind)
+    samples = allocate(2000, 2)
+    assert type(samples) is kind
+    assert (samples.shape, samples.dtype) == ((2000, 2), np.float32)
+    assert not samples.any()
+    samples[:] = noise()
     np.testing.assert_array_equal(samples, noise())
 
 
-@pytest.mark.parametrize("claimed", [2000, 2**40])
-def test_gather_returns_a_short_array_when_fewer_rows_come(claimed):
-    samples = gather([noise(7)], n_samples=claimed, n_channels=2)
-    assert isinstance(samples, np.ndarray)
-    np.testing.assert_array_equal(samples, noise(7))
+def test_spans_cover_all_rows_once():
+    rows = list(spans(noise(), size=300))
+    assert {span.stop - span.start for span in rows} == {150, 50}
+    np.testing.assert_array_equal(np.concatenate([noise()[r] for r in rows]), noise())
+
+
+def test_what_was_written_to_disk_survives_that_memory_is_let_go(monkeypatch):
+    monkeypatch.setattr(audio, "IN_MEMORY", 1000)
+    samples = allocate(2000, 2)
+    for rows in spans(samples, size=300):
+        samples[rows] = noise()[rows]
+    np.testing.assert_array_equal(samples, noise())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for memory in use")
+def test_memory_stays_bounded_while_a_long_sound_is_worked_through():
+    code = """
+import resource
+from helpers import audio
+audio.IN_MEMORY = 2**20
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak_mb()
+first, second = audio.allocate(2**25, 1), audio.allocate(2**25, 1)  # 128 MB each
+for rows in audio.spans(first, second):
+    second[rows] = first[rows] + 1
+print(peak_mb() - before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(audio.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # A million values of each array, their sum, and what the interpreter needs itself.
+    assert float(run.stdout) < 64
+
+
+def test_the_disk_being_full_is_one_sentence(monkeypatch):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audio, "IN_MEMORY", 10)
+    monkeypatch.setattr(audio.tempfile, "TemporaryFile", Full)
+    with pytest.raises(AudioError, match=r"is full: free some space in it\.$"):
+        allocate(2000, 2)
+
+
+def test_mono_is_the_mean_of_the_channels():
+    samples = noise(2000, 3)
+    mixed = mono(Sound(samples, RATE)).samples
+    np.testing.assert_allclose(mixed[:, 0], samples.mean(axis=1), atol=1e-7)
+    one = Sound(noise(2000, 1), RATE)
+    assert mono(one) is one
+
+
+def test_mono_of_channels_that_cancel_out_is_the_first():
+    first = noise(2000, 1)
+    mixed = mono(Sound(np.hstack([first, -first]), RATE))
+    np.testing.assert_array_equal(mixed.samples, first)
+
+
+def test_an_excerpt_is_the_liveliest_stretch():
+    samples = np.full((10 * RATE, 1), 0.1, np.float32)
+    clicks = np.arange(6 * RATE, 8 * RATE, RATE // 4)
+    samples[clicks] = 1.0
+    some = excerpt(Sound(samples, RATE), seconds=2)
+    assert some.n_samples == 2 * RATE
+    assert np.sum(some.samples == 1) >= len(clicks) - 1
+
+
+@pytest.mark.parametrize("seconds", [None, 60, 0.25 * 4])
+def test_a_sound_that_is_short_enough_stays_whole(seconds):
+    sound = Sound(noise(), RATE)
+    assert excerpt(sound, seconds=seconds) is sound
+
+
+def test_an_excerpt_of_a_very_short_sound_is_filled_up_with_silence():
+    some = excerpt(Sound(noise(), RATE), seconds=20, n_least=3000).samples
+    np.testing.assert_array_equal(some[:2000], noise())
+    assert some.shape == (3000, 2)
+    assert not some[2000:].any()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 0.5, "20", True, np.nan])
+def test_an_excerpt_of_no_length_is_refused(seconds):
+    with pytest.raises(AudioError, match=r"excerpt_seconds=.*: use 1 or more"):
+        excerpt(Sound(noise(), RATE), seconds=seconds)
 
 
 @pytest.mark.parametrize("rate", [4000, 11025, 16000, 44100])
@@ -420,9 +555,8 @@ def test_resample_on_disk_gives_the_same_samples(monkeypatch):
     expected = resample(Sound(noise(), RATE), rate=11025).samples
     monkeypatch.setattr(audio, "IN_MEMORY", 3000)
     monkeypatch.setattr(audio, "BLOCK", 700)
-    spool = gather([noise()], n_samples=2000, n_channels=2)
-    samples = resample(Sound(spool, RATE), rate=11025).samples
-    assert isinstance(samples, Spool)
+    samples = resample(on_disk(noise(), monkeypatch), rate=11025).samples
+    assert isinstance(samples, np.memmap)
     np.testing.assert_array_equal(samples, expected)
 
 
@@ -462,7 +596,8 @@ def test_save_adds_no_dc(tmp_path, subtype):
 
 def test_save_clips_at_full_scale(tmp_path):
     samples = np.array([[1.5], [1.0], [-1.0], [-1.5], [0.0]], np.float32)
-    save(tmp_path / "a.wav", Sound(samples, RATE))
+    with pytest.warns(AudioWarning, match=r"a\.wav is clipped .*\+3\.5 dBFS.*: finish"):
+        save(tmp_path / "a.wav", Sound(samples, RATE))
     top = 1 - 2**-23
     expected = [[top], [top], [-1], [-1], [0]]
     np.testing.assert_array_equal(load(tmp_path / "a.wav").samples, expected)
@@ -541,20 +676,36 @@ def test_save_refuses_to_overwrite_an_input(tmp_path, spelling):
 
 
 def test_save_interrupted_keeps_the_old_file(tmp_path, monkeypatch):
-    class Interrupted:
-        shape = (2000, 2)
+    def interrupt(block, bits, rng):
+        raise KeyboardInterrupt
 
-        def __getitem__(self, rows):
-            if rows.start:
-                raise KeyboardInterrupt
-            return noise()[rows]
-
-    monkeypatch.setattr(audio, "BLOCK", 1000)
+    monkeypatch.setattr(audio, "_steps", interrupt)
     (tmp_path / "a.wav").write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
-        save(tmp_path / "a.wav", Sound(Interrupted(), RATE))
+        save(tmp_path / "a.wav", Sound(noise(), RATE))
     assert (tmp_path / "a.wav").read_bytes() == b"old"
     assert names(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
+def test_what_a_killed_save_left_is_cleared_by_the_next_and_nothing_else(tmp_path):
+    code = f"""
+import os, signal
+import numpy as np
+from helpers import audio
+audio._clear_time_of_day = lambda part: os.kill(os.getpid(), signal.SIGKILL)
+audio.save({str(tmp_path / "a.wav")!r}, audio.Sound(np.ones((9, 1), np.float32), 8000))
+"""
+    root = Path(audio.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True)
+    (left,) = names(tmp_path)
+    assert left.endswith(".part")
+    others = [".a.wav.bak", left.replace(str(os.getpid()), "x") + "~", "b.part"]
+    others += [f"{audio.PART}{os.getpid()}-of-another-thread.part"]
+    for other in others:
+        (tmp_path / other).write_bytes(b"mine")
+    save(tmp_path / "a.wav", Sound(noise(), RATE))
+    assert names(tmp_path) == sorted([*others, "a.wav"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
@@ -581,3 +732,55 @@ except AudioError as error:
     assert "Traceback" not in run.stderr
     assert (tmp_path / name).read_bytes() == b"old"
     assert names(tmp_path) == [name]
+
+
+BAD_PLACES = {
+    "a file": lambda folder: folder.write_bytes(b"") or folder / "a.wav",
+    "a folder": lambda folder: folder.mkdir() or folder,
+    "nul": lambda folder: f"{folder}/a\0b.wav",
+    "long": lambda folder: folder / f"{'x' * 252}.wav",
+    "none": lambda folder: None,
+}
+
+
+@pytest.mark.parametrize("place", BAD_PLACES)
+def test_save_refuses_a_bad_place_in_one_sentence(place, tmp_path):
+    path = BAD_PLACES[place](tmp_path / "out.wav")
+    before = names(tmp_path)
+    with pytest.raises(AudioError, match=r"^[^\n]+: [a-z][^\n]+\.$"):
+        save(path, Sound(noise(), RATE))
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("length", [230, 240, 251])
+def test_a_long_name_that_the_disk_takes_is_taken(length, tmp_path):
+    save(tmp_path / f"{'x' * length}.wav", Sound(noise(), RATE))
+    assert names(tmp_path) == [f"{'x' * length}.wav"]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_8", "", None, [], 24])
+def test_a_wrong_precision_is_refused(subtype, tmp_path):
+    with pytest.raises(AudioError, match="use PCM_16, PCM_24 or FLOAT"):
+        check_output(tmp_path / "a.wav", subtype=subtype)
+
+
+def test_an_output_is_checked_without_being_written(tmp_path):
+    source = save(tmp_path / "a.wav", Sound(noise(), RATE))
+    with pytest.raises(AudioError, match="is a sound to read"):
+        check_output(source, inputs=[source])
+    check_output(tmp_path / "b.wav", inputs=[source])
+    assert names(tmp_path) == ["a.wav"]
+
+
+def test_takes_that_differ_are_numbered_and_the_same_keeps_its_name(tmp_path):
+    takes = [
+        save_take(tmp_path / "a.wav", Sound(noise(seed=seed), RATE))
+        for seed in (0, 1, 0, 2, 1)
+    ]
+    assert [take.name for take in takes] == [
+        *("a.wav", "a_2.wav", "a.wav", "a_3.wav", "a_2.wav")
+    ]
+    assert names(tmp_path) == ["a.wav", "a_2.wav", "a_3.wav"]
+    for take, seed in zip(takes[:2], (0, 1), strict=True):
+        # Half a step of 24 bits.
+        np.testing.assert_allclose(load(take).samples, noise(seed=seed), atol=2**-24)

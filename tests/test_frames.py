@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression, SGDRegressor
@@ -11,82 +10,85 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers import frames
 from helpers.audio import AudioError, Sound
 from helpers.estimators import FramePath
 from helpers.frames import (
+    COLUMNS,
     N_BANDS,
     align,
     audible,
-    compress,
-    describe,
-    fit_frames,
-    frame_training,
+    borrow,
+    choose_frames,
+    describe_sound,
+    fit_magnitudes,
+    magnitude_roots,
 )
-from helpers.spectrum import STFT
+from helpers.spectrum import analyse, make_stft, n_frames
 
-STFT_44 = STFT(44100)
-
-
-@pytest.fixture(scope="module")
-def training(tone):
-    """Collect the frames of the tone."""
-    return frame_training(tone, stft=STFT_44)
+STFT_44 = make_stft(44100)
 
 
 @pytest.fixture(scope="module")
-def nearest(training):
-    """Fit the model that tells which row is nearest."""
-    return fit_frames(FramePath(), training, np.arange(len(training.runs)))
+def described(tone):
+    """Describe the tone, which stands for A."""
+    return describe_sound(tone, stft=STFT_44)
+
+
+@pytest.fixture(scope="module")
+def numbers(described):
+    """Choose the frames of the tone to learn from."""
+    return choose_frames(described, stft=STFT_44)
+
+
+@pytest.fixture(scope="module")
+def nearest(described, numbers):
+    """Fit the model that tells which frame is nearest."""
+    return FramePath().fit(described[numbers], numbers)
 
 
 def test_there_is_a_description_of_every_frame(bursts):
-    described = describe(bursts, stft=STFT_44)
-    n_frames = STFT_44.n_frames(bursts.n_samples)
-    assert described.shape == (n_frames, N_BANDS + 2)
+    described = describe_sound(bursts, stft=STFT_44)
+    assert described.shape == (n_frames(bursts.n_samples, stft=STFT_44), len(COLUMNS))
     assert np.isfinite(described).all()
 
 
 @pytest.mark.parametrize("gain", [0.03, 3])
 def test_the_description_does_not_depend_on_the_level(bursts, gain):
     turned = Sound(bursts.samples * np.float32(gain), bursts.rate)
-    described, again = (describe(sound, stft=STFT_44) for sound in (bursts, turned))
+    described, again = (describe_sound(s, stft=STFT_44) for s in (bursts, turned))
     # 0.01 dB: the floor under silence does not move with the level.
-    np.testing.assert_allclose(again, described, atol=0.01)
-
-
-def test_the_description_does_not_depend_on_the_blocks(bursts):
-    whole, pieces = (describe(bursts, stft=STFT_44, block_frames=n) for n in (1000, 7))
-    # A product of matrices of another size adds up in another order.
-    np.testing.assert_allclose(pieces, whole, atol=1e-3)
+    heard = described[:, N_BANDS] > -60
+    np.testing.assert_allclose(again[heard], described[heard], atol=0.01)
 
 
 def test_flux_is_high_where_bursts_begin(bursts):
-    flux = describe(bursts, stft=STFT_44)[:, N_BANDS + 1]
-    begins = np.round(np.arange(1, 7) / 7 * 44100 / 512).astype(int)
+    flux = describe_sound(bursts, stft=STFT_44)[:, N_BANDS + 1]
+    begins = np.round(np.arange(1, 7) / 7 * 44100 / 512).astype(int) - STFT_44.p_min
     # A window as long as four hops hears a burst up to two frames before it.
     rises = np.array([flux[i - 2 : i + 2].max() for i in begins])
     falls = np.array([flux[i + 3 : i + 9].mean() for i in begins])
     assert (rises > 5 * falls).all()
 
 
-def test_alignment_keeps_how_much_moments_differ(training, nearest, bursts):
-    described = describe(bursts, stft=STFT_44)
-    aligned = align(described, training, nearest)
-    assert aligned.shape == described.shape
-    before, after = (pdist(x[:, :N_BANDS]) for x in (audible(described), aligned))
+def test_alignment_keeps_how_much_moments_differ(described, nearest, bursts):
+    of_b = describe_sound(bursts, stft=STFT_44)
+    aligned = align(of_b, described, nearest)
+    assert aligned.shape == of_b.shape
+    before, after = (pdist(x[:, :N_BANDS]) for x in (audible(of_b), aligned))
     # A rotation keeps all distances, a scale their ratios.
     assert np.corrcoef(before, after)[0, 1] > 0.999
-    np.testing.assert_array_equal(aligned[:, N_BANDS:], described[:, N_BANDS:])
+    np.testing.assert_array_equal(aligned[:, N_BANDS:], of_b[:, N_BANDS:])
 
 
-def test_alignment_brings_b_to_where_a_lives(training, nearest, bursts):
-    described = describe(bursts, stft=STFT_44)
-    aligned = align(described, training, nearest)
-    bands = training.description[:, :N_BANDS]
-    loud = described[:, N_BANDS] > -20
+def test_alignment_brings_b_to_where_a_lives(described, numbers, nearest, bursts):
+    of_b = describe_sound(bursts, stft=STFT_44)
+    aligned = align(of_b, described, nearest)
+    bands = described[numbers, :N_BANDS]
+    loud = of_b[:, N_BANDS] > -20
     before, after = (
         np.linalg.norm(rows[loud, :N_BANDS].mean(axis=0) - bands.mean(axis=0))
-        for rows in (audible(described), aligned)
+        for rows in (audible(of_b), aligned)
     )
     assert after < before
 
@@ -94,86 +96,104 @@ def test_alignment_brings_b_to_where_a_lives(training, nearest, bursts):
 @pytest.mark.parametrize("n_samples", [2, 600, 3000])
 def test_sounds_shorter_than_the_axes_of_alignment_align(n_samples, tone, bursts):
     short = Sound(tone.samples[8000 : 8000 + n_samples], tone.rate)
-    few = frame_training(short, stft=STFT_44)
-    chooser = fit_frames(FramePath(), few, np.arange(len(few.runs)))
-    aligned = align(describe(bursts, stft=STFT_44), few, chooser)
+    of_a = describe_sound(short, stft=STFT_44)
+    few = choose_frames(of_a, stft=STFT_44)
+    chooser = FramePath().fit(of_a[few], few)
+    aligned = align(describe_sound(bursts, stft=STFT_44), of_a, chooser)
     assert np.isfinite(aligned).all()
 
 
-def test_a_long_b_with_one_short_sound_in_it_aligns(training):
+def test_a_long_b_with_one_short_sound_in_it_aligns(described, numbers):
     samples = np.zeros((30 * 44100, 1), np.float32)
     samples[400_000:402_000, 0] = np.random.default_rng(0).uniform(-0.5, 0.5, 2000)
-    described = describe(Sound(samples, 44100), stft=STFT_44)
-    model = FramePath(jump_cost=1, flux_weight=1)
-    chooser = fit_frames(model, training, np.arange(len(training.runs)))
-    assert np.isfinite(align(described, training, chooser)).all()
+    of_b = describe_sound(Sound(samples, 44100), stft=STFT_44)
+    chooser = FramePath(jump_cost=1, flux_weight=1).fit(described[numbers], numbers)
+    assert np.isfinite(align(of_b, described, chooser)).all()
 
 
-def test_training_leaves_out_what_hangs_over_the_ends(training, tone):
-    assert training.numbers[0] * 512 - 1024 >= 0
-    assert training.numbers[-1] * 512 + 1024 <= tone.n_samples
-    assert len(training.numbers) == STFT_44.n_frames(tone.n_samples) - 5
+def test_frames_that_hang_over_the_ends_are_left_out(numbers, tone):
+    first, last = (np.array([numbers[0], numbers[-1]]) + STFT_44.p_min) * 512
+    assert first - 1024 >= 0
+    assert last + 1024 <= tone.n_samples
 
 
 def test_a_sound_that_is_nothing_but_ends_is_learned_all_the_same(tone):
     short = Sound(tone.samples[:700], tone.rate)
-    assert len(frame_training(short, stft=STFT_44).runs) == 3
+    described = describe_sound(short, stft=STFT_44)
+    assert len(choose_frames(described, stft=STFT_44)) == len(described)
 
 
-def test_training_leaves_out_silence(tone):
+@pytest.mark.parametrize("n_samples", [2, 700, 2500, 3000])
+def test_there_are_always_two_frames_to_learn_from(n_samples, tone):
+    short = Sound(tone.samples[9000 : 9000 + n_samples], tone.rate)
+    described = describe_sound(short, stft=STFT_44)
+    assert len(choose_frames(described, stft=STFT_44)) >= 2
+
+
+def test_silence_is_not_learned(tone):
     samples = tone.samples.copy()
     samples[20000:30000] = 0
-    training = frame_training(Sound(samples, tone.rate), stft=STFT_44)
-    silent = np.arange(-(-21024 // 512), 28976 // 512 + 1)
-    assert not np.isin(training.numbers, silent).any()
-    assert len(np.unique(training.runs)) == 2
-
-
-def test_training_keeps_every_channel_in_its_proportion(bursts):
-    panned = bursts.samples * np.array([1, 0.1], np.float32)
-    training = frame_training(Sound(panned, bursts.rate), stft=STFT_44)
-    n_rows = len(training.runs)
-    assert training.spectrum.shape == (2, n_rows, 1025)
-    norms = np.linalg.norm(training.spectrum, axis=(0, 2))
-    np.testing.assert_allclose(norms, 1, rtol=1e-5)
-    for channel, samples in enumerate(panned.T):
-        spectrum = STFT_44.analyse(samples)[training.numbers]
-        gain = spectrum[:, 100] / training.spectrum[channel, :, 100]
-        np.testing.assert_allclose(
-            spectrum, training.spectrum[channel] * gain[:, None], atol=1e-3
-        )
-
-
-def test_training_frames_are_the_frames_of_a_at_unit_loudness(training, tone):
-    expected = STFT_44.analyse(tone.samples[:, 0])[training.numbers]
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert training.spectrum.dtype == np.complex64
-    np.testing.assert_allclose(training.spectrum, expected[None], atol=1e-6)
+    described = describe_sound(Sound(samples, tone.rate), stft=STFT_44)
+    numbers = choose_frames(described, stft=STFT_44)
+    centres = (numbers + STFT_44.p_min) * 512
+    assert not np.any((centres > 21024) & (centres < 28976))
+    assert np.sum(np.diff(numbers) > 1) == 1
 
 
 def test_a_long_sound_gives_a_bounded_choice_of_stretches(tone):
     long = Sound(np.tile(tone.samples, (6, 1)), tone.rate)
+    described = describe_sound(long, stft=STFT_44)
     some, again, other = (
-        frame_training(long, stft=STFT_44, max_frames=200, seed=seed)
+        choose_frames(described, stft=STFT_44, most=200, seed=seed)
         for seed in (1, 1, 2)
     )
-    assert 100 < len(some.runs) <= 200
-    assert some.spectrum.shape[1] == len(some.description) == len(some.runs)
-    together = np.diff(some.runs) == 0
-    assert (np.diff(some.numbers)[together] == 1).all()
-    np.testing.assert_array_equal(some.numbers, again.numbers)
-    assert not np.array_equal(some.numbers, other.numbers)
-    norms = np.linalg.norm(some.spectrum, axis=(0, 2))
-    np.testing.assert_allclose(norms, 1, rtol=1e-5)
+    assert 100 < len(some) <= 200
+    assert np.sum(np.diff(some) > 1) < len(some) / frames.STRETCH
+    np.testing.assert_array_equal(some, again)
+    assert not np.array_equal(some, other)
 
 
-def test_a_few_numbers_sum_up_a_frame(training):
-    pca, y = compress(training)
-    assert y.shape[0] == len(training.runs)
-    assert y.shape[1] <= 40
-    magnitude = np.abs(training.spectrum)
-    back = np.maximum(pca.inverse_transform(y), 0) ** 2
-    assert np.linalg.norm(back - magnitude) < 0.1 * np.linalg.norm(magnitude)
+def test_a_borrowed_spectrum_has_the_loudness_of_b(tone, bursts):
+    rng = np.random.default_rng(0)
+    of_b = analyse(bursts.samples, stft=STFT_44)
+    of_a = analyse(tone.samples, stft=STFT_44)
+    picked = of_a[:, rng.integers(5, 90, of_b.shape[1])]
+    spectrum = borrow(of_b, picked)
+    assert spectrum.shape == of_b.shape
+    sizes = (np.linalg.norm(x, axis=2) for x in (spectrum, of_b))
+    np.testing.assert_allclose(*sizes, rtol=1e-4, atol=1e-6)
+
+
+def test_channels_of_b_borrow_from_channels_of_a_counted_round_and_from_the_mix():
+    rng = np.random.default_rng(0)
+    picked = rng.uniform(-1, 1, (2, 4, 9)).astype(np.complex64)
+    of_b = np.ones((3, 4, 9), np.complex64)
+    spectrum = borrow(of_b, picked)
+    np.testing.assert_allclose(spectrum[2], spectrum[0])
+    expected = picked[1] + picked.mean(axis=0)
+    ratio = spectrum[1] / expected
+    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(9), rtol=1e-4)
+
+
+def test_a_predicted_magnitude_takes_its_phases_from_a():
+    rng = np.random.default_rng(0)
+    picked = np.exp(2j * np.pi * rng.random((1, 4, 9))).astype(np.complex64)
+    magnitude = rng.uniform(0.1, 1, (4, 9)).astype(np.float32)
+    spectrum = borrow(np.ones((1, 4, 9)), picked, magnitude)
+    np.testing.assert_allclose(np.angle(spectrum), np.angle(picked), atol=1e-5)
+    ratio = np.abs(spectrum[0]) / magnitude
+    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(9), rtol=1e-4)
+
+
+def test_roots_of_magnitudes_are_at_unit_power(bursts):
+    numbers = np.arange(10, 30)
+    roots = magnitude_roots(bursts, numbers, stft=STFT_44)
+    np.testing.assert_allclose((roots**4).sum(axis=1), 1, rtol=1e-4)
+    magnitude = np.linalg.norm(
+        analyse(bursts.samples, stft=STFT_44)[:, numbers], axis=0
+    )
+    ratio = roots**2 / magnitude
+    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(1025), rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -185,41 +205,31 @@ def test_a_few_numbers_sum_up_a_frame(training):
         LinearRegression(),
         PLSRegression(3),
         KNeighborsRegressor(1),
-        FramePath(),
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_models_of_one_and_of_many_targets_learn(model, training):
-    y = compress(training, n_components=4)[1]
+def test_models_of_one_and_of_many_targets_learn(model, described, tone):
+    some = np.arange(10, 40)
+    roots = magnitude_roots(tone, some, stft=STFT_44)
     before = repr(model)
-    fitted = fit_frames(model, training, y)
-    assert fitted is not model
+    fitted = fit_magnitudes(model, described[some], roots)
     assert repr(model) == before
-    guess = fitted.predict(training.description)
-    assert guess.shape == y.shape
+    guess = fitted.predict(described[:7])
+    assert guess.shape == (7, roots.shape[1])
     assert np.isfinite(guess).all()
 
 
-def test_runs_reach_the_models_that_ask_for_them(training):
-    class Asks(RegressorMixin, BaseEstimator):
-        def fit(self, X, y, runs=None):  # noqa: N803
-            self.runs_ = runs
-            return self
-
-    assert fit_frames(Asks(), training, training.numbers).runs_ is training.runs
+def test_a_few_components_sum_up_a_frame(described, numbers, tone):
+    roots = magnitude_roots(tone, numbers, stft=STFT_44)
+    fitted = fit_magnitudes(KNeighborsRegressor(1), described[numbers], roots)
+    back = np.maximum(fitted.predict(described[numbers]), 0) ** 2
+    error = np.linalg.norm(back - roots**2) / np.linalg.norm(roots**2)
+    assert error < 0.1
 
 
 def test_a_model_that_needs_more_frames_says_so(tone):
-    short = Sound(tone.samples[:600], tone.rate)
-    few = frame_training(short, stft=STFT_44)
-    with pytest.raises(AudioError, match=r"PLSRegression.* 3 audible frames.*longer"):
-        fit_frames(PLSRegression(8), few, compress(few)[1])
-
-
-@pytest.mark.parametrize("n_samples", [2, 700, 2500, 3000])
-def test_there_are_always_two_frames_to_learn_from(n_samples, tone):
-    short = Sound(tone.samples[9000 : 9000 + n_samples], tone.rate)
-    training = frame_training(short, stft=STFT_44)
-    assert len(training.runs) >= 2
-    pca, y = compress(training)
-    assert np.isfinite(pca.inverse_transform(y)).all()
+    few = np.arange(3)
+    described = describe_sound(tone, stft=STFT_44)[few]
+    roots = magnitude_roots(tone, few, stft=STFT_44)
+    with pytest.raises(AudioError, match=r"the 3 audible frames of sound A.*longer A"):
+        fit_magnitudes(PLSRegression(8), described, roots)

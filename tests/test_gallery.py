@@ -1,10 +1,12 @@
-"""The gallery renders every pair with every model, once, whatever happens to some."""
+"""The gallery renders every pair with every model, whatever happens to some."""
 
 import os
 import signal
+import subprocess
 import sys
-import time
+import threading
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -20,8 +22,9 @@ from threadpoolctl import threadpool_info
 
 from helpers import gallery
 from helpers.audio import AudioError, Sound, load, save
+from helpers.finishing import Finishing
 from helpers.gallery import grid, render_all
-from helpers.models import CATALOGUE
+from helpers.models import CATALOGUE, make_model
 
 RATE = 8000
 BINS = next(name for name, model in CATALOGUE.items() if model.recipe == "bins")
@@ -56,8 +59,12 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.wav"))}
 
 
-def count_renders(monkeypatch):
-    """Note every sound that is really rendered."""
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def count_saves(monkeypatch):
+    """Note every sound that is really made and saved."""
     made, save_really = [], gallery.save
 
     def save_and_note(path, *args, **kwargs):
@@ -65,6 +72,23 @@ def count_renders(monkeypatch):
         return save_really(path, *args, **kwargs)
 
     monkeypatch.setattr(gallery, "save", save_and_note)
+    return made
+
+
+def interrupt(monkeypatch, *args, after=1, **kwargs):
+    """Start a batch and interrupt it when it has saved some sounds."""
+    made, save_really = [], gallery.save
+
+    def save_or_stop(path, *args, **kwargs):
+        if len(made) == after:
+            raise KeyboardInterrupt
+        made.append(path.name)
+        return save_really(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery, "save", save_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            render_all(*args, n_jobs=1, **kwargs)
     return made
 
 
@@ -111,80 +135,200 @@ def test_two_runs_give_the_same_bytes_with_any_number_of_jobs(pairs, tmp_path):
     assert contents(tmp_path / "x") == contents(tmp_path / "y")
 
 
-def test_each_sound_is_analysed_once_per_pair(pairs, tmp_path, monkeypatch):
+def test_no_pairs_give_an_empty_scoreboard(tmp_path):
+    board = render_all({}, RIDGE, folder=tmp_path / "out")
+    assert list(board.columns) == gallery.COLUMNS
+    assert len(board) == 0
+
+
+def test_each_sound_is_read_once_per_pair(pairs, tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(gallery, "load", lambda path: read.append(path) or load(path))
-    gallery._analyse.cache_clear()
     models = MODELS | {"again": Ridge(), "more": Ridge(2.0)}
     render_all(pairs, models, folder=tmp_path / "out", n_jobs=2)
     assert len(read) == 2 * len(pairs)
 
 
-def test_what_is_there_and_unchanged_is_not_made_again(pairs, tmp_path, monkeypatch):
-    first = render_all(pairs, MODELS, folder=tmp_path / "out")
-    made = count_renders(monkeypatch)
-    second = render_all(pairs, MODELS, folder=tmp_path / "out")
-    assert made == []
-    pd.testing.assert_frame_equal(first, second)
+def test_only_a_few_pairs_are_read_ahead(sounds, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(gallery, "load", lambda path: read.append(path) or load(path))
+    pairs = {str(i): tuple(sounds[:2]) for i in range(9)}
+    interrupt(monkeypatch, pairs, RIDGE, folder=tmp_path / "out", after=1)
+    assert len(read) < 2 * len(pairs)
+
+
+def test_trimmed_sounds_are_scored_before_they_are_trimmed(sounds, tmp_path):
+    silence = np.zeros((RATE // 4, 1), np.float32)
+    b = Sound(np.concatenate([silence, tone(3).samples, silence]), RATE)
+    pairs = {"x": (sounds[0], save(tmp_path / "b.wav", b))}
+    boards = {}
+    for trim in (False, True):
+        boards[trim] = render_all(
+            pairs, RIDGE, folder=tmp_path / str(trim), finishing=Finishing(trim=trim)
+        )
+    assert load(tmp_path / "False" / "ridge_x.wav").n_samples == b.n_samples
+    assert load(tmp_path / "True" / "ridge_x.wav").n_samples < b.n_samples
+    scores = [board[gallery.SCORES] for board in boards.values()]
+    pd.testing.assert_frame_equal(*scores, check_exact=True)
+
+
+def test_a_finished_batch_makes_everything_again(pairs, tmp_path, monkeypatch):
+    render_all(pairs, MODELS, folder=tmp_path / "out")
+    assert names(tmp_path / "out") == {
+        "scoreboard.csv",
+        *(f"{model}_{pair}.wav" for model in MODELS for pair in pairs),
+    }
+    made = count_saves(monkeypatch)
+    render_all(pairs, MODELS, folder=tmp_path / "out")
+    assert len(made) == len(MODELS) * len(pairs)
+
+
+def test_an_interrupted_batch_goes_on_where_it_was(pairs, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    done = interrupt(monkeypatch, pairs, MODELS, folder=out, after=3)
+    assert names(out) == {*done, "unfinished.csv"}
+    assert list(pd.read_csv(out / "unfinished.csv")["file"]) == done
+    made = count_saves(monkeypatch)
+    board = render_all(pairs, MODELS, folder=out)
+    assert len(made) == 1
+    assert made[0] not in done
+    assert names(out) == {*done, *made, "scoreboard.csv"}
+    whole = render_all(pairs, MODELS, folder=tmp_path / "whole")
+    pd.testing.assert_frame_equal(
+        board.drop(columns="seconds"), whole.drop(columns="seconds"), check_exact=True
+    )
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_batch_may_be_interrupted_again_and_again(pairs, tmp_path, monkeypatch):
+    done = set()
+    for _ in range(3):
+        done.update(interrupt(monkeypatch, pairs, MODELS, folder=tmp_path / "out"))
+    assert len(done) == 3
+    made = count_saves(monkeypatch)
+    render_all(pairs, MODELS, folder=tmp_path / "out")
+    assert len(made) == 1
 
 
 CHANGES = {
-    "contents of an input": lambda sounds, out: save(sounds[0], tone(7)),
-    "result": lambda sounds, out: save(out / "ridge_one_to_two.wav", tone(7)),
-    "result removed": lambda sounds, out: (out / "ridge_one_to_two.wav").unlink(),
-    "memory": lambda sounds, out: (out / ".ridge_one_to_two.json").write_text("{"),
+    "contents of A": lambda sounds, out: save(sounds[0], tone(7)),
+    "contents of B": lambda sounds, out: save(sounds[1], tone(7)),
+    "result": lambda sounds, out: save(out / "1_x.wav", tone(7)),
+    "result removed": lambda sounds, out: (out / "1_x.wav").unlink(),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_rendered_again(change, sounds, tmp_path, monkeypatch):
-    pairs = {"one_to_two": tuple(sounds[:2])}
-    before = render_all(pairs, RIDGE, folder=tmp_path / "out")
+def test_a_change_after_an_interruption_is_rendered_again(
+    change, sounds, tmp_path, monkeypatch
+):
+    pairs, models = {"x": tuple(sounds[:2])}, {"1": Ridge(), "2": Ridge(2.0)}
+    interrupt(monkeypatch, pairs, models, folder=tmp_path / "out")
     CHANGES[change](sounds, tmp_path / "out")
-    made = count_renders(monkeypatch)
-    after = render_all(pairs, RIDGE, folder=tmp_path / "out")
-    assert made == ["ridge_one_to_two.wav"]
-    if change != "contents of an input":
-        pd.testing.assert_frame_equal(
-            before.drop(columns="seconds"), after.drop(columns="seconds")
-        )
+    made = count_saves(monkeypatch)
+    render_all(pairs, models, folder=tmp_path / "out")
+    assert sorted(made) == ["1_x.wav", "2_x.wav"]
 
 
 @pytest.mark.parametrize(
-    "settings", [{"analysis": {"n_fft": 1024}}, {"finishing": {"peak_db": -3.0}}]
+    "settings",
+    [
+        {"n_fft": 1024},
+        {"hop_length": 256},
+        {"seed": 1},
+        {"finishing": Finishing(peak_db=-3.0)},
+        {"subtype": "PCM_16"},
+    ],
 )
-def test_other_settings_are_rendered_again(settings, pairs, tmp_path):
-    render_all(pairs, RIDGE, folder=tmp_path / "out")
-    before = contents(tmp_path / "out")
+def test_other_settings_are_rendered_again(settings, pairs, tmp_path, monkeypatch):
+    interrupt(monkeypatch, pairs, RIDGE, folder=tmp_path / "out")
+    made = count_saves(monkeypatch)
     render_all(pairs, RIDGE, folder=tmp_path / "out", **settings)
-    after = contents(tmp_path / "out")
-    assert all(before[name] != after[name] for name in before)
+    assert len(made) == len(pairs)
 
 
-def test_another_model_of_the_same_name_is_rendered_again(pairs, tmp_path):
-    render_all(pairs, {"mine": Ridge(1.0)}, folder=tmp_path / "out")
-    before = contents(tmp_path / "out")
-    render_all(pairs, {"mine": Ridge(1000.0)}, folder=tmp_path / "out")
-    assert before != contents(tmp_path / "out")
-
-
-def test_a_model_that_cannot_be_told_apart_is_rendered_again(
-    pairs, tmp_path, monkeypatch
+def test_another_pair_or_model_of_the_same_name_is_rendered_again(
+    sounds, tmp_path, monkeypatch
 ):
-    models = {"mine": make_pipeline(FunctionTransformer(lambda rows: rows), Ridge())}
-    render_all(pairs, models, folder=tmp_path / "out", n_jobs=1)
-    made = count_renders(monkeypatch)
-    render_all(pairs, models, folder=tmp_path / "out", n_jobs=1)
+    one, two, three = sounds
+    before = {"x": (one, two), "y": (two, one)}
+    changes = {
+        "A": ({"x": (three, two), "y": (two, one)}, {"m": Ridge()}),
+        "B": ({"x": (one, three), "y": (two, one)}, {"m": Ridge()}),
+        "model": (before, {"m": ExtraTreesRegressor(3, random_state=0)}),
+        "setting": (before, {"m": Ridge(1000.0)}),
+        "recipe": (before, {"m": BINS}),
+    }
+    for change, (pairs, models) in changes.items():
+        out = tmp_path / change
+        interrupt(monkeypatch, before, {"m": Ridge()}, folder=out)
+        with monkeypatch.context() as patch:
+            made = count_saves(patch)
+            render_all(pairs, models, folder=out)
+            assert len(made) == 2, change
+
+
+def test_every_model_of_the_catalogue_can_be_told_apart():
+    told = set()
+    for name in CATALOGUE:
+        regressor, recipe = make_model(name)
+        told.add((recipe, gallery.spell(regressor)))
+    assert len(told) == len(CATALOGUE)
+    assert all(text for _, text in told)
+
+
+class Own(Ridge):
+    """A class of the user's own, whose code may change without its settings."""
+
+
+def halve(rows):
+    return rows / 2
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Own(),
+        make_pipeline(FunctionTransformer(halve), Ridge()),
+        ExtraTreesRegressor(3, random_state=np.random.RandomState(0)),
+    ],
+)
+def test_a_model_that_cannot_be_told_apart_is_rendered_again(
+    model, pairs, tmp_path, monkeypatch
+):
+    interrupt(monkeypatch, pairs, {"mine": model}, folder=tmp_path / "out")
+    made = count_saves(monkeypatch)
+    render_all(pairs, {"mine": model}, folder=tmp_path / "out", n_jobs=1)
     assert len(made) == len(pairs)
 
 
-def test_other_code_is_rendered_again(pairs, tmp_path, monkeypatch):
-    render_all(pairs, RIDGE, folder=tmp_path / "out")
-    (tmp_path / "code").mkdir()
-    monkeypatch.setattr(gallery, "__file__", str(tmp_path / "code" / "gallery.py"))
-    made = count_renders(monkeypatch)
-    render_all(pairs, RIDGE, folder=tmp_path / "out")
+BROKEN = {
+    "no text": lambda path: path.write_bytes(b"\x00\xff\xfe" * 100),
+    "empty": lambda path: path.write_bytes(b""),
+    "no table": lambda path: path.write_text("{}"),
+    "other table": lambda path: path.write_text("a,b\n1,2,3,4\n"),
+    "only a head": lambda path: path.write_text(path.read_text().splitlines()[0]),
+    "no numbers": lambda path: pd.read_csv(path).assign(timbre="?").to_csv(path),
+    "half a line": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_unfinished_table_is_not_believed(kind, pairs, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    interrupt(monkeypatch, pairs, RIDGE, folder=out)
+    BROKEN[kind](out / "unfinished.csv")
+    made = count_saves(monkeypatch)
+    render_all(pairs, RIDGE, folder=out)
     assert len(made) == len(pairs)
+    assert not (out / "unfinished.csv").exists()
+
+
+def test_a_folder_in_the_place_of_a_table_is_told(pairs, tmp_path):
+    (tmp_path / "out" / "unfinished.csv").mkdir(parents=True)
+    with pytest.raises(AudioError, match=r"unfinished\.csv cannot be written"):
+        render_all(pairs, RIDGE, folder=tmp_path / "out")
 
 
 class Breaks(RegressorMixin, BaseEstimator):
@@ -196,6 +340,9 @@ class Breaks(RegressorMixin, BaseEstimator):
     def fit(self, X, y):  # noqa: N803
         """Fail."""
         raise self.error("it broke")
+
+    def predict(self, X):  # noqa: N803
+        """Never come to this."""
 
 
 def test_one_failure_stops_no_other_and_is_told_at_the_end(pairs, tmp_path):
@@ -220,93 +367,215 @@ def test_a_sound_that_cannot_be_read_fails_alone(pairs, tmp_path):
     assert board.set_index("direction").error.dropna().str.contains("text|gone").all()
 
 
-def test_what_failed_is_tried_again(sounds, tmp_path):
-    sound = sounds[0].read_bytes()
-    sounds[0].write_text("no sound")
-    pairs = {"one_to_two": tuple(sounds[:2])}
-    with pytest.warns(UserWarning, match="1 of 1 sounds failed"):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
+def test_names_of_any_bytes_and_marks_go_through(sounds, tmp_path, monkeypatch):
+    pairs = {name: tuple(sounds[:2]) for name in ("\udcff", 'a,"b"\nc', "<$1%*>")}
+    done = interrupt(monkeypatch, pairs, RIDGE, folder=tmp_path / "out", after=2)
+    made = count_saves(monkeypatch)
+    board = render_all(pairs, RIDGE, folder=tmp_path / "out")
+    assert len(made) == 1
+    assert names(tmp_path / "out") == {*done, *made, "scoreboard.csv"}
+    assert list(board["direction"].sort_values()) == sorted(pairs)
+
+
+def test_a_name_without_its_folder_is_found_and_told_apart(
+    sounds, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").rename(tmp_path / "input_audio")
+    pairs = {"x": ("one.wav", "two.wav"), "y": ("two.wav", "one.wav")}
+    interrupt(monkeypatch, pairs, RIDGE, folder="out")
+    made = count_saves(monkeypatch)
+    render_all(pairs, RIDGE, folder="out")
+    assert made == ["ridge_y.wav"]
+
+
+def test_what_failed_is_tried_again(sounds, tmp_path, monkeypatch):
+    pairs = {"x": (tmp_path / "late.wav", sounds[1]), "y": tuple(sounds[:2])}
+    done = interrupt(monkeypatch, pairs, MODELS, folder=tmp_path / "out")
+    save(tmp_path / "late.wav", tone(4))
+    made = count_saves(monkeypatch)
+    assert "error" not in render_all(pairs, MODELS, folder=tmp_path / "out")
+    assert sorted(done + made) == sorted(contents(tmp_path / "out"))
+
+
+def test_a_failed_render_leaves_no_sound_of_an_earlier_one(pairs, tmp_path):
+    out = tmp_path / "out"
+    render_all(pairs, {"m": Ridge()}, folder=out)
+    with pytest.warns(UserWarning, match="2 of 2 sounds failed"):
+        render_all(pairs, {"m": Breaks()}, folder=out)
+    assert names(out) == {"scoreboard.csv"}
+
+
+def test_nothing_else_in_the_folder_is_touched(pairs, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    others = ["ridge_x.wav", ".ridge_one_to_two.wav.bak", ".ridge_one_to_two.wav.123"]
+    others += [".m_one_to_two.json", "m_one_to_two.flac", "m_one_to_two.wav.part"]
+    for name in others:
+        (out / name).write_text("mine")
+    with pytest.warns(UserWarning, match="2 of 4 sounds failed"):
+        render_all(pairs, RIDGE | {"m": Breaks()}, folder=out)
+    assert {name for name in others if (out / name).read_text() == "mine"} == {*others}
+    assert names(out) == {*others, *(f"ridge_{p}.wav" for p in pairs), "scoreboard.csv"}
+
+
+def test_whatever_befalls_the_reading_of_a_sound_stops_no_other(
+    pairs, tmp_path, monkeypatch
+):
+    def load_or_fail(path):
+        if len(read) == 0:
+            read.append(path)
+            raise MemoryError("too long")
+        return load(path)
+
+    read = []
+    monkeypatch.setattr(gallery, "load", load_or_fail)
+    with pytest.warns(UserWarning, match="1 of 2 sounds failed.*MemoryError: too long"):
         render_all(pairs, RIDGE, folder=tmp_path / "out")
-    sounds[0].write_bytes(sound)
-    assert "error" not in render_all(pairs, RIDGE, folder=tmp_path / "out")
 
 
-def test_an_unknown_model_is_refused_before_anything_is_written(pairs, tmp_path):
-    with pytest.raises(AudioError, match="no model 'rigde'"):
-        render_all(pairs, ["rigde"], folder=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_a_full_disk_fails_alone(pairs, tmp_path, monkeypatch):
+    save_really = gallery.save
 
+    def save_or_fail(path, *args, **kwargs):
+        if path.name == "ridge_one_to_two.wav":
+            raise AudioError("The disk is full.")
+        return save_really(path, *args, **kwargs)
 
-def test_a_result_never_replaces_a_sound_to_read(sounds, tmp_path):
-    original = sounds[0].rename(sounds[0].with_name("ridge_x.wav"))
-    with pytest.raises(AudioError, match="rename"):
-        render_all({"x": (original, sounds[1])}, RIDGE, folder=original.parent)
-
-
-def test_a_result_never_replaces_a_linked_sound_to_read(sounds, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "ridge_x.wav").hardlink_to(sounds[0])
-    before = sounds[0].read_bytes()
-    with pytest.warns(UserWarning, match="is a sound to read"):
-        render_all({"x": tuple(sounds[:2])}, RIDGE, folder=tmp_path / "out")
-    assert sounds[0].read_bytes() == before
+    monkeypatch.setattr(gallery, "save", save_or_fail)
+    with pytest.warns(UserWarning, match="1 of 2 sounds failed.*The disk is full"):
+        render_all(pairs, RIDGE, folder=tmp_path / "out")
+    assert names(tmp_path / "out") == {"ridge_two_to_one.wav", "scoreboard.csv"}
 
 
 @pytest.mark.parametrize(
-    ("models", "names"),
+    ("models", "settings", "message"),
+    [
+        (["rigde"], {}, "no model 'rigde'"),
+        (RIDGE, {"subtype": "PCM_17"}, "PCM_17"),
+        (RIDGE, {"finishing": {"trim": True}}, "finishing"),
+        (RIDGE, {"n_fft": 100}, "n_fft"),
+        (RIDGE, {"n_jobs": 0}, "n_jobs=0"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    models, settings, message, pairs, tmp_path
+):
+    with pytest.raises(AudioError, match=message):
+        render_all(pairs, models, folder=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_result_never_replaces_a_sound_to_read(link, sounds, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    original = sounds[0]
+    if link:
+        (out / "ridge_x.wav").hardlink_to(original)
+    else:
+        original = original.rename(out / "ridge_x.wav")
+    before = original.read_bytes()
+    made = count_saves(monkeypatch)
+    pairs = {"w": (sounds[1], sounds[2]), "x": (original, sounds[1])}
+    with pytest.raises(AudioError, match="is a sound to read"):
+        render_all(pairs, RIDGE, folder=out)
+    assert made == []
+    assert names(out) == {"ridge_x.wav"}
+    assert original.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("models", "directions"),
     [({"a": Ridge(), "a_b": Ridge()}, ["b_c", "c"]), ({"../a": Ridge()}, ["b"])],
 )
-def test_names_that_meet_or_lead_elsewhere_are_refused(models, names, sounds, tmp_path):
-    pairs = dict.fromkeys(names, tuple(sounds[:2]))
+def test_names_that_meet_or_lead_elsewhere_are_refused(
+    models, directions, sounds, tmp_path
+):
+    pairs = dict.fromkeys(directions, tuple(sounds[:2]))
     with pytest.raises(AudioError, match="rename"):
         render_all(pairs, models, folder=tmp_path / "out")
 
 
-def test_an_interrupted_batch_goes_on_where_it_was(pairs, tmp_path, monkeypatch):
-    models = RIDGE | {"stop": Breaks(KeyboardInterrupt)}
-    with pytest.raises(KeyboardInterrupt):
-        render_all(pairs, models, folder=tmp_path / "out", n_jobs=1)
-    made = count_renders(monkeypatch)
-    board = render_all(pairs, RIDGE, folder=tmp_path / "out")
-    assert made == ["ridge_two_to_one.wav"]
-    assert len(board) == 2
-
-
 def test_after_an_interrupt_no_thread_writes_any_more(pairs, tmp_path, monkeypatch):
-    def interrupt(path, text):
+    first, waiting, released, ended = (threading.Event() for _ in range(4))
+    compare_really = gallery.compare
+
+    def compare_late(*args):
+        if first.is_set():  # every job but the first waits here, its sound all made
+            waiting.set()
+            assert released.wait(60)
+            ended.set()
+        first.set()
+        return compare_really(*args)
+
+    def stop(*args, **kwargs):  # in the main thread, which alone saves
+        assert waiting.wait(60)
         raise KeyboardInterrupt
 
-    out = tmp_path / "out"
-    monkeypatch.setattr(gallery, "_write", interrupt)  # in the main thread
-    models = {str(alpha): Ridge(alpha) for alpha in range(1, 9)}
+    monkeypatch.setattr(gallery, "compare", compare_late)
+    monkeypatch.setattr(gallery, "save", stop)
     with pytest.raises(KeyboardInterrupt):
-        render_all(pairs, models, folder=out, n_jobs=2)
-    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert 1 <= len(before) < 16
-    assert all(load(path).n_samples == RATE for path in before)
-    time.sleep(0.5)
-    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+        render_all(pairs, MODELS, folder=tmp_path / "out", n_jobs=2)
+    monkeypatch.setattr(gallery, "save", save)
+    released.set()
+    assert ended.wait(60)
+    for thread in threading.enumerate():
+        if "(worker)" in thread.name:  # of joblib's pool
+            thread.join(60)
+    assert not (tmp_path / "out").exists()
 
 
-def test_an_interrupted_write_leaves_no_half_file(pairs, tmp_path, monkeypatch):
-    class Stop(Sound):
-        def blocks(self):
-            yield self.samples[:100]
-            raise KeyboardInterrupt
+def test_two_batches_at_once_in_one_folder_both_complete(pairs, tmp_path, monkeypatch):
+    out, boards, save_really = tmp_path / "out", [], gallery.save
 
-    monkeypatch.setattr(
-        gallery, "finish", lambda sound: Stop(sound.samples, sound.rate)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        render_all(pairs, RIDGE, folder=tmp_path / "out", n_jobs=1)
-    assert list((tmp_path / "out").iterdir()) == []
+    def save_amid_another_batch(path, *args, **kwargs):
+        if not boards:  # the other one begins and ends while this one is at work
+            boards.append(None)
+            boards[0] = render_all(pairs, RIDGE, folder=out, n_jobs=1)
+        return save_really(path, *args, **kwargs)
+
+    monkeypatch.setattr(gallery, "save", save_amid_another_batch)
+    boards.append(render_all(pairs, MODELS, folder=out, n_jobs=1))
+    assert [len(board) for board in boards] == [len(pairs), 2 * len(pairs)]
+    assert all("error" not in board for board in boards)
+    assert names(out) == {*boards[1]["file"], "scoreboard.csv"}
 
 
-def test_what_a_killed_batch_left_is_cleared_away(pairs, tmp_path):
-    (tmp_path / "out").mkdir()
-    left = tmp_path / "out" / ".ridge_one_to_two.wav.12345"
-    left.write_bytes(b"RIFF")
-    render_all(pairs, RIDGE, folder=tmp_path / "out")
-    assert not left.exists()
+KILLED = """
+import os, signal, sys
+import soundfile
+from sklearn.linear_model import Ridge
+from helpers.gallery import grid, render_all
+
+opened = []
+
+class Dies(soundfile.SoundFile):
+    def write(self, data):
+        super().write(data)
+        if "w" in self.mode and opened.append(self) is None and len(opened) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    soundfile.SoundFile = Dies
+    render_all(grid(sys.argv[2:], sys.argv[2:]), {"ridge": Ridge()}, folder=sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
+def test_a_batch_that_was_killed_amid_a_save_goes_on(sounds, tmp_path, monkeypatch):
+    out, project = tmp_path / "out", Path(gallery.__file__).parents[1]
+    command = [sys.executable, "-c", KILLED, out, *sounds]
+    killed = subprocess.run(command, cwd=project, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert len(contents(out)) == 1  # and no half of the second one
+    assert all(load(out / name).n_samples == RATE for name in contents(out))
+    made = count_saves(monkeypatch)
+    pairs = grid(sounds, sounds)
+    board = render_all(pairs, RIDGE, folder=out)
+    assert len(made) == len(pairs) - 1
+    assert names(out) == {*board["file"], "scoreboard.csv"}  # its halves are gone too
 
 
 def test_threads_of_sums_are_as_many_as_before(pairs, tmp_path):
@@ -323,6 +592,7 @@ def cluster():
         "distributed", reason="the cluster tests need dask and distributed"
     )
     quiet = {"distributed.worker.memory.terminate": False, "logging.distributed": 50}
+    quiet["distributed.admin.large-graph-warning-threshold"] = 1000  # bytes
     with warnings.catch_warnings():
         # A port that is taken and the ways of its event loop are Dask's own business.
         warnings.filterwarnings("ignore", module="distributed")
@@ -342,8 +612,13 @@ def cluster():
 
 def test_a_dask_cluster_gives_the_same_sounds(cluster, pairs, tmp_path):
     here = render_all(pairs, MODELS, folder=tmp_path / "here")
-    with joblib.parallel_config(backend="dask"):
+    with (
+        joblib.parallel_config(backend="dask"),
+        warnings.catch_warnings(record=True) as w,
+    ):
+        warnings.simplefilter("always")
         there = render_all(pairs, MODELS, folder=tmp_path / "there")
+    assert not [one for one in w if "large graph" in str(one.message)]
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
     assert list(here["file"]) == list(there["file"])
 
@@ -373,7 +648,7 @@ def test_a_batch_outlives_a_killed_dask_worker(cluster, pairs, tmp_path):
     assert len(board) == len(contents(out)) == 8
     assert "error" not in board
     assert all(load(out / name).n_samples == RATE for name in contents(out))
-    assert not list(out.glob(".*.wav.*"))
+    assert names(out) == {*contents(out), "scoreboard.csv"}
 
 
 def test_the_files_have_the_precision_that_is_asked_for(pairs, tmp_path):
@@ -381,3 +656,18 @@ def test_the_files_have_the_precision_that_is_asked_for(pairs, tmp_path):
         render_all(pairs, RIDGE, folder=tmp_path, subtype=subtype)
         found = {soundfile.info(file).subtype for file in tmp_path.glob("*.wav")}
         assert found == {subtype}  # a file of another precision is not up to date
+
+
+def test_of_long_sounds_an_excerpt_is_rendered(sounds, tmp_path):
+    long = save(tmp_path / "in" / "long.wav", tone(3, seconds=2.5))
+    render_all(
+        {"x": (sounds[0], long)}, RIDGE, folder=tmp_path / "out", excerpt_seconds=1.5
+    )
+    assert load(tmp_path / "out" / "ridge_x.wav").n_samples == 1.5 * RATE
+
+
+@pytest.mark.parametrize("seconds", [0, "20", True])
+def test_an_excerpt_of_no_length_is_refused_before_any_work(seconds, pairs, tmp_path):
+    with pytest.raises(AudioError, match="excerpt_seconds="):
+        render_all(pairs, RIDGE, folder=tmp_path / "out", excerpt_seconds=seconds)
+    assert not (tmp_path / "out").exists()

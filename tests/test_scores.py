@@ -11,6 +11,7 @@ from helpers.audio import Sound, resample
 from helpers.scores import Features, compare, features, score
 
 NAMES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
+NAMES += ["melody", "attack"]
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +28,44 @@ def b(bursts):
 
 def cut(sound: Features, n_frames: int) -> Features:
     """Keep the first frames."""
-    return Features(*(part[:n_frames] for part in sound))
+    frames = {name: part[:n_frames] for name, part in sound._asdict().items()}
+    return Features(**frames | {"step_power": sound.step_power})
 
 
-def by_hand(descriptor, *, bands_db=None, loudness_db=None) -> Features:
+def by_hand(descriptor, **fields) -> Features:
     """Make features of which only the first dimension of the descriptor varies."""
     n = len(descriptor)
     columns = np.zeros((n, 20))
     columns[:, 0] = descriptor
-    return Features(
-        np.zeros((n, 40)) if bands_db is None else bands_db,
-        np.zeros(n) if loudness_db is None else np.array(loudness_db, float),
-        np.ones(n, bool),
-        columns,
+    constant = Features(
+        bands_db=np.zeros((n, 40)),
+        loudness_db=np.zeros(n),
+        active=np.ones(n, bool),
+        descriptor=columns,
+        chroma=np.zeros((n, 36)),
+        step_power=np.zeros(0),
     )
+    return constant._replace(**fields)
+
+
+def of_notes(*notes, active=None) -> Features:
+    """Make features of frames that sound (pitch class, strength) each."""
+    chroma = np.zeros((len(notes), 36))
+    for frame, (pitch_class, strength) in enumerate(notes):
+        chroma[frame, pitch_class] = strength
+    heard = np.ones(len(notes), bool) if active is None else np.array(active)
+    return by_hand(range(len(notes)), chroma=chroma, active=heard)
+
+
+def of_steps(step_power) -> Features:
+    """Make features of a sound whose power in steps of 2.5 ms is given."""
+    return by_hand([0, 1], step_power=np.array(step_power, float))
+
+
+def sine(hertz) -> Sound:
+    """Make a second of a pure tone."""
+    wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(44100) / 44100)
+    return Sound(wave.astype(np.float32)[:, None], 44100)
 
 
 def test_b_itself_has_no_timbre_of_a_and_all_structure(a, b, bursts):
@@ -49,8 +74,9 @@ def test_b_itself_has_no_timbre_of_a_and_all_structure(a, b, bursts):
     # Bringing it to a peak of 1 moves it against floors of 1e-12 and 1e-9.
     assert scores["timbre"] == pytest.approx(0, abs=1e-4)
     assert scores["motion"] == pytest.approx(0, abs=1e-4)
-    for name in ("envelope", "onsets", "shape", "structure"):
+    for name in ("envelope", "onsets", "shape", "structure", "melody"):
         assert scores[name] == pytest.approx(1, abs=1e-4)
+    assert scores["attack"] == pytest.approx(0, abs=1e-4)
 
 
 def test_a_itself_has_all_timbre_and_little_structure(a, b):
@@ -58,6 +84,8 @@ def test_a_itself_has_all_timbre_and_little_structure(a, b):
     assert scores["timbre"] == 1
     assert scores["motion"] == 1
     assert abs(scores["structure"]) < 0.5
+    # By chance: the sounds have but a dozen frames that do not overlap.
+    assert abs(scores["melody"]) < 0.3
 
 
 def test_where_b_is_a_there_is_nothing_to_take(a):
@@ -69,7 +97,7 @@ def test_silence_scores_without_a_warning(a, b, bursts):
     scores = compare(silence, a, b)
     assert np.isfinite(list(scores.values())).all()
     # What does not move is related to nothing.
-    for name in ("envelope", "onsets", "shape"):
+    for name in ("envelope", "onsets", "shape", "melody"):
         assert scores[name] == pytest.approx(0, abs=1e-9)
 
 
@@ -134,8 +162,8 @@ def test_envelope_and_onsets_by_hand():
     wanted, heard = [0, -100, -30, -60], [0, -60, -80, -60]
     quiet = np.array([0, 10, 10, 10.0])[:, None].repeat(40, axis=1)
     moved = np.array([0, 0, 10, 10.0])[:, None].repeat(40, axis=1)
-    out = by_hand(range(4), loudness_db=heard, bands_db=moved)
-    b = by_hand(range(4), loudness_db=wanted, bands_db=quiet)
+    out = by_hand(range(4), loudness_db=np.array(heard), bands_db=moved)
+    b = by_hand(range(4), loudness_db=np.array(wanted), bands_db=quiet)
     scores = compare(out, b, b)
     floored = np.corrcoef([0, -60, -30, -60], [0, -60, -60, -60])[0, 1]
     assert scores["envelope"] == pytest.approx(floored)
@@ -173,8 +201,8 @@ def test_timbre_is_the_mean_distance_to_the_nearest_frame(a, b):
     both = np.vstack([a.descriptor[a.active], b.descriptor[b.active]])
     rows = [x.descriptor[x.active] / both.std(axis=0) for x in (out, a, b)]
     near_out, near_b = (cdist(x, rows[1]).min(axis=1).mean() for x in rows[::2])
-    scores = compare(out._replace(bands_db=b.bands_db, loudness_db=b.loudness_db), a, b)
-    assert scores["timbre"] == pytest.approx(1 - near_out / near_b)
+    out = b._replace(descriptor=out.descriptor, active=out.active)
+    assert compare(out, a, b)["timbre"] == pytest.approx(1 - near_out / near_b)
 
 
 def test_shape_looks_at_every_fourth_active_frame_and_pairs_four_apart(a, b):
@@ -191,6 +219,146 @@ def test_shape_looks_at_every_fourth_active_frame_and_pairs_four_apart(a, b):
     ]
     expected = np.corrcoef(*curves)[0, 1]
     assert compare(out, a, b)["shape"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("notes", "melody"),
+    [
+        ([(0, 1), (5, 1), (9, 1)], 1),  # B's notes, however strong they are
+        ([(0, 1), (0, 1), (0, 1)], 0),  # one of B's notes throughout: as by chance
+        # Once right, once wrong, once silent: c = 1/2, c0 = (1/2 + 1/4) / 2.
+        ([(0, 1), (0, 1), (0, 0)], (1 / 2 - 3 / 8) / (1 - 3 / 8)),
+        # Two notes changed places: c = 1/4, c0 = 1/8 + 1/8 + 1/16.
+        ([(5, 1), (0, 1), (9, 1)], (1 / 4 - 5 / 16) / (1 - 3 / 8)),
+    ],
+)
+def test_melody_by_hand(notes, melody):
+    b = of_notes((0, 6), (5, 3), (9, 3))  # weights 1/2, 1/4, 1/4: c1 = 3/8
+    # Chroma are divided by their lengths plus 1e-9, so that silence has no pitch.
+    assert compare(of_notes(*notes), b, b)["melody"] == pytest.approx(melody, abs=1e-7)
+
+
+def test_where_b_is_not_heard_its_pitch_does_not_count():
+    b = of_notes((0, 3), (5, 1), (9, 9), active=[True, True, False])
+    out = of_notes((0, 1), (5, 1), (2, 1))
+    assert compare(out, b, b)["melody"] == pytest.approx(1, abs=1e-7)
+
+
+@pytest.mark.parametrize("strength", [0, 1])
+def test_melody_is_nan_where_b_has_no_pitch_or_but_one(strength):
+    b = of_notes((4, strength), (4, strength))
+    assert np.isnan(compare(of_notes((0, 1), (1, 1)), b, b)["melody"])
+
+
+def test_chroma_tells_the_pitch_whatever_its_octave():
+    low, high = (
+        features(sine(200 * 2 ** (7 / 36))),
+        features(sine(1600 * 2 ** (7 / 36))),
+    )
+    for sound in (low, high):
+        assert (sound.chroma[4:-4].argmax(axis=1) == 7).all()
+        np.testing.assert_allclose(sound.chroma.sum(axis=1), 0, atol=1e-9)
+
+
+def test_chroma_is_what_it_is_defined_to_be(tone, a):
+    samples = tone.samples[:, 0].astype(float)
+    i, start = 40, 39 * 512 - 2048  # around the same sample as the shorter frame
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(4096) / 4096)
+    power = np.abs(np.fft.rfft(samples[start : start + 4096] * window)) ** 2
+    hertz = np.arange(2049) * 44100 / 4096
+    pitches = 100 * 2 ** (np.arange(216) / 36)
+    level = np.interp(pitches, hertz, 10 * np.log10(power + 1e-9))
+    mirrored = np.pad(level, 18, mode="symmetric")
+    stands_out = [
+        max(level[k] - np.mean(mirrored[k : k + 37]), 0) for k in range(len(level))
+    ]
+    chroma = [sum(stands_out[k::36]) for k in range(36)]
+    np.testing.assert_allclose(a.chroma[i], chroma - np.mean(chroma), atol=1e-9)
+
+
+def test_a_transposed_b_has_lost_the_melody_but_not_the_envelope():
+    notes = 2 ** (np.random.default_rng(3).integers(0, 12, 8) / 12)
+    scores = {}
+    b, same, other = (
+        np.concatenate([sine(440 * note * shift).samples[:5000] for note in notes])
+        for shift in (1, 2, 2 ** (2 / 12))  # an octave keeps the melody, two steps not
+    )
+    b = features(Sound(b, 44100))
+    for name, samples in {"octave": same, "tone": other}.items():
+        scores[name] = compare(features(Sound(samples, 44100), peak=True), b, b)
+    assert scores["octave"]["melody"] > 0.9
+    assert scores["tone"]["melody"] < 0.1
+    assert scores["tone"]["envelope"] > 0.9
+
+
+QUIET, LOUD = [1e-4] * 30, [1.0] * 5  # 40 dB apart: a rise of 30 at most
+
+
+@pytest.mark.parametrize(
+    ("before_db", "attack"), [(-40, 0), (-30, 0), (-20, 10), (0, 30)]
+)
+def test_attack_by_hand(before_db, attack):
+    # The result is as loud as `before_db` all through the 75 ms ahead of the onset.
+    out = of_steps([10 ** (before_db / 10)] * 30 + LOUD)
+    b = of_steps(QUIET + LOUD)
+    assert compare(out, b, b)["attack"] == pytest.approx(attack, abs=1e-6)
+
+
+# B's onset is found as soon as its rise is within eight steps, at step 23. A click of
+# the result before that lessens its rise if it is one of steps 13 to 21; its own rise
+# may come up to step 34.
+@pytest.mark.parametrize(
+    ("click", "counts"), [(12, False), (13, True), (21, True), (22, False)]
+)
+def test_what_lies_before_an_onset_are_nine_steps_before_the_last(click, counts):
+    b, out = of_steps(QUIET + LOUD), np.array(QUIET + LOUD)
+    out[click] = 1
+    attack = compare(of_steps(out), b, b)["attack"]
+    assert attack == pytest.approx(30 - 10 * np.log10(9) if counts else 0, abs=0.01)
+
+
+@pytest.mark.parametrize(("late", "attack"), [(4, 0), (5, 30)])
+def test_an_attack_may_come_a_little_late(late, attack):
+    b = of_steps(QUIET + LOUD * 2)
+    out = of_steps(QUIET + [1e-4] * late + LOUD * 2)
+    assert compare(out, b, b)["attack"] == pytest.approx(attack, abs=1e-6)
+
+
+def test_attack_is_the_median_over_onsets():
+    b = of_steps((QUIET + LOUD) * 3)
+    smeared = [[level] * 30 + LOUD for level in (1e-4, 1e-2, 1)]  # 0, 10, 30 dB
+    out = of_steps(np.concatenate(smeared))
+    assert compare(out, b, b)["attack"] == pytest.approx(10, abs=1e-6)
+
+
+def test_onsets_are_at_least_20_steps_apart_and_rise_by_15_db():
+    click, rest = [1.0], [1e-4] * 11
+    b = of_steps(QUIET + click + rest + click + QUIET + [10**-2.6])
+    # The second click comes 12 steps after the first, the last rises by only 14 dB:
+    # the result rises with none of the two.
+    out = of_steps(QUIET + [1.0] * (1 + 11 + 1 + 30 + 1))
+    assert compare(out, b, b)["attack"] == pytest.approx(0, abs=1e-6)
+
+
+def test_attack_is_nan_where_b_has_no_sharp_onset(a):
+    assert np.isnan(compare(a, a, a)["attack"])
+
+
+def test_a_pre_echo_costs_attack_and_a_lower_level_does_not(a):
+    rng = np.random.default_rng(4)
+    bursts = np.zeros(44100)
+    bursts[8820::8820] = 1
+    noise = rng.uniform(-0.3, 0.3, 400) * np.exp(-np.arange(400) / 80)
+    clicks = np.convolve(bursts, noise)[:44100, None].astype(np.float32)
+    hiss = rng.uniform(-1e-4, 1e-4, clicks.shape).astype(np.float32)
+    early = np.roll(clicks, -1500, axis=0) / 2  # 34 ms ahead
+    b = features(Sound(clicks + hiss, 44100))
+    quieter = features(Sound((clicks + hiss) / 8, 44100), peak=True)
+    echo = features(Sound(clicks + early + hiss, 44100), peak=True)
+    assert compare(quieter, a, b)["attack"] == pytest.approx(0, abs=1e-4)
+    # A quarter of the power in one of nine steps: a rise of 10 log10(4 * 9) = 16 dB,
+    # or some dB off as the clicks meet the steps, in place of 30.
+    assert compare(echo, a, b)["attack"] == pytest.approx(14, abs=4)
 
 
 def test_active_frames_are_within_45_db_of_the_loudest(b):

@@ -22,96 +22,80 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import ShortTimeFFT, get_window
+from scipy.signal import ShortTimeFFT
 from sklearn.decomposition import non_negative_factorization
 from threadpoolctl import threadpool_limits
 
 from helpers.audio import AudioError, Sound, load, save
 from helpers.classic import classic_convolution
-from helpers.convolution import Pair
-from helpers.estimators import quietly
-from helpers.frames import describe, fit_frames
-from helpers.mastering import finish
+from helpers.convolution import predictive_convolution, prepare
+from helpers.finishing import finish
+from helpers.frames import choose_frames, describe_sound
 from helpers.models import CATALOGUE, make_model
-from helpers.phase import griffin_lim
+from helpers.scores import features
+from helpers.spectrum import analyse, synthesise
 from tests.benchmarks.sounds import make_sound
 
-ROUNDS = 16
 LONGEST_FACTORISATION = 20  # seconds: four times that take sixteen times as long
-LONGEST_SHORT_TIME_FFT = 80  # seconds of sound, a minute of work
 
 
-def scipy_griffin_lim(magnitude: np.ndarray, n_samples: int) -> np.ndarray:
-    """Reconstruct phase as one would with scipy alone (Griffin and Lim 1984)."""
-    stft = ShortTimeFFT(get_window("hann", 2048), 512, 44_100)
-    spectrum = magnitude.T.astype(complex)
-    for _ in range(ROUNDS):
-        samples = stft.istft(spectrum, k1=n_samples)
-        ahead = stft.stft(samples)
-        n = min(ahead.shape[1], len(magnitude))
-        spectrum[:, :n] = magnitude.T[:, :n] * np.exp(1j * np.angle(ahead[:, :n]))
-    return stft.istft(spectrum, k1=n_samples)
-
-
-def factorise(pair: Pair) -> np.ndarray:
+def factorise(a: Sound, b: Sound, stft: ShortTimeFFT) -> np.ndarray:
     """Mix B's frames of all of A's, as "Let it Bee" does (Driedger et al. 2015)."""
-    a, b = (
-        np.abs(pair.stft.analyse(sound.samples[:, 0])) + 1e-6
-        for sound in (pair.a, pair.b)
+    known, given = (
+        np.abs(analyse(sound.samples[:, :1], stft=stft)[0]) + 1e-6 for sound in (a, b)
     )
     settings = {"solver": "mu", "beta_loss": "kullback-leibler", "max_iter": 30}
-    with quietly():
-        return non_negative_factorization(
-            b, H=a, n_components=len(a), init="custom", update_H=False, **settings
-        )[0]
+    return non_negative_factorization(
+        given,
+        H=known,
+        n_components=len(known),
+        init="custom",
+        update_H=False,
+        **settings,
+    )[0]
+
+
+def synthesised(spectrum: np.ndarray, b: Sound, stft: ShortTimeFFT) -> np.ndarray:
+    """Turn a spectrum back into sound."""
+    output = np.zeros(b.samples.shape, np.float32)
+    synthesise(output, spectrum, stft=stft)
+    return output
 
 
 def steps(a: Sound, b: Sound, folder: Path, models: list[str]) -> dict[str, Callable]:
     """Name everything that is measured, each as a function without arguments."""
-    pair, file = Pair(a, b), save(folder / "b.wav", b)
-    stft, training = pair.stft, pair.training
-    spectra = [stft.analyse(channel) for channel in np.asarray(b.samples).T]
-    magnitudes = [np.abs(spectrum) for spectrum in spectra]
-    rows = np.arange(len(training.runs))
-    nearest = make_model("nearest_path")[0]
-    fitted, aligned, result = (
-        fit_frames(nearest, training, rows),
-        pair.aligned,
-        finish(b),
-    )
+    pair, file = prepare(a, b), save(folder / "b.wav", b)
+    stft, plan = pair.stft, pair.plan
+    spectrum = analyse(b.samples, stft=stft)
+    learner, _ = make_model("nearest_path")
+    known = plan.described_a[plan.numbers]
+    learner.fit(known, plan.numbers)
+    result = finish(b)
 
     def model(name: str) -> Callable:
-        regressor, recipe = make_model(name)
-        return lambda: Pair(a, b).render(regressor, recipe=recipe)
+        return lambda: predictive_convolution(a, b, model=name)
 
     stages = {
         "load": lambda: load(file),
-        "analyse": lambda: [stft.analyse(c) for c in np.asarray(b.samples).T],
-        "describe": lambda: describe(b, stft=stft),
-        "collect A's frames": lambda: Pair(a, b).training,
-        "fit": lambda: fit_frames(nearest, training, rows),
-        "predict": lambda: fitted.predict(aligned),
-        f"phase, {ROUNDS} rounds": lambda: [
-            griffin_lim(magnitude, start, stft=stft, n_rounds=ROUNDS)
-            for magnitude, start in zip(magnitudes, spectra, strict=True)
-        ],
-        "inverse": lambda: [stft.synthesise(s, n_samples=b.n_samples) for s in spectra],
+        "analyse": lambda: analyse(b.samples, stft=stft),
+        "analyse, by scipy": lambda: stft.stft(b.samples.T),
+        "describe": lambda: describe_sound(b, stft=stft),
+        "choose frames": lambda: choose_frames(plan.described_a, stft=stft),
+        "plan": lambda: prepare(a, b).plan,
+        "predict": lambda: learner.predict(plan.aligned),
+        "synthesise": lambda: synthesised(spectrum, b, stft),
+        "synthesise, by scipy": lambda: stft.istft(spectrum.transpose(0, 2, 1)),
         "finish": lambda: finish(b),
         "save": lambda: save(folder / "result.wav", result),
+        "features": lambda: features(b),
     }
-    rivals: dict[str, Callable] = {
-        "classic convolution": lambda: classic_convolution(a, b)
-    }
-    if b.duration <= LONGEST_SHORT_TIME_FFT:
-        rivals[f"phase, {ROUNDS} rounds, through ShortTimeFFT"] = lambda: [
-            scipy_griffin_lim(magnitude, b.n_samples) for magnitude in magnitudes
-        ]
-    if b.duration <= LONGEST_FACTORISATION:
-        rivals["factorisation over all of A's frames, one channel"] = lambda: factorise(
-            pair
-        )
     chosen = {f"model {name}": model(name) for name in models}
-    return stages | chosen | {f"rival: {name}": rivals[name] for name in rivals}
+    rivals: dict[str, Callable] = {
+        "rival: classic convolution": lambda: classic_convolution(a, b)
+    }
+    if b.duration <= LONGEST_FACTORISATION:
+        rivals["rival: factorisation, one channel"] = lambda: factorise(a, b, stft)
+    return stages | chosen | rivals
 
 
 def measure(step: Callable, *, runs: int, enough: float) -> tuple[float, float]:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from helpers.audio import save
-from helpers.gallery import render_one
+from helpers.gallery import render_all
 from tests.benchmarks.sounds import make_sound
 
 
@@ -63,12 +63,11 @@ def main() -> None:
         )
         watcher.start()
         start = time.perf_counter()
-        batch = {"analysis": {}, "finishing": {}, "subtype": "PCM_24"}
-        row = render_one(Path(folder, "result.wav"), files, options.model, batch)
+        board = render_all({"hour": files}, [options.model], folder=folder)
         seconds = time.perf_counter() - start
         stop.set()
         watcher.join()
-    print(row)
+    print(board.T)
     times = 60 * (options.a + options.b) / seconds
     print(f"{seconds:.0f} s, {times:.0f} times real time, peak {peak_mb():.0f} MB")
 

@@ -3,21 +3,22 @@
 import numpy as np
 import pytest
 
-from helpers import audio
-from helpers.audio import AudioError, Sound, Spool
-from helpers.mastering import (
+from helpers import audio, spectrum
+from helpers.audio import AudioError, Sound, allocate
+from helpers.finishing import (
+    Finishing,
     fade,
     finish,
+    loudness,
     measure,
     reduce_noise,
     remove_dc,
     set_level,
-    stages,
     trim_silence,
 )
 
 RATE = 22050
-EVERYTHING = {"trim": True, "noise_reduction_db": 12.0, "loudness_lufs": -20.0}
+EVERYTHING = Finishing(trim=True, noise_reduction_db=12.0, loudness_lufs=-20.0)
 
 
 def noise(n=RATE, channels=1, seed=0, level=0.1):
@@ -47,10 +48,11 @@ def db(amplitude):
     return 20 * np.log10(amplitude)
 
 
-def spooled(sound):
-    spool = Spool(sound.n_channels)
-    spool.append(sound.samples)
-    return Sound(spool, sound.rate)
+def on_disk(sound):
+    room = allocate(sound.n_samples, sound.n_channels)
+    room[:] = sound.samples
+    assert isinstance(room, np.memmap)
+    return Sound(room, sound.rate)
 
 
 def test_offset_is_gone_from_each_channel():
@@ -95,9 +97,10 @@ def test_peak_is_where_it_was_asked_for(peak_db):
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000, 192000])
 def test_full_scale_sine_of_997_hz_has_minus_3_01_lufs(rate):
-    # ITU-R BS.1770-4: -3.01 in one channel; 0.01 is what the standard itself prints.
+    # ITU-R BS.1770-4: -3.01 in one channel. pyloudnorm is within 0.1 LU, which EBU Tech
+    # 3341 allows a meter, and within 0.2 where half the rate cuts its filter short.
     assert measure(sine(997, rate=rate))["loudness_lufs"] == pytest.approx(
-        -3.01, abs=0.01
+        -3.01, abs=0.2 if rate == 8000 else 0.1
     )
 
 
@@ -114,7 +117,7 @@ def test_pauses_do_not_count_for_loudness():
     paused = Sound(np.concatenate([one.samples, rest]), RATE)
     # 97 blocks are full; 3 that hold 3/4, 1/2 and 1/4 of the sine pass the gate too:
     # 10 log10(98.5 / 100) = -0.066 dB.
-    assert measure(paused)["loudness_lufs"] == pytest.approx(-3.01 - 0.066, abs=0.01)
+    assert measure(paused)["loudness_lufs"] == pytest.approx(-3.01 - 0.066, abs=0.1)
 
 
 def test_true_peak_is_found_between_the_samples():
@@ -129,7 +132,7 @@ def test_true_peak_is_found_between_the_samples():
 def test_measures_of_a_sine_with_an_offset():
     wave = sine(441, peak=0.5).samples + np.float32(0.25)
     facts = measure(Sound(wave, RATE))
-    assert facts["dc"] == pytest.approx(0.25, abs=1e-6)
+    assert facts["dc_offset"] == pytest.approx(0.25, abs=1e-6)
     assert facts["rms_db"] == pytest.approx(10 * np.log10(0.125 + 0.0625), abs=1e-4)
 
 
@@ -179,17 +182,18 @@ def test_a_steady_sound_is_hardly_changed(kind):
     assert db(np.std(change) / np.std(sound.samples)) < -100
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING])
+@pytest.mark.parametrize("settings", [Finishing(), EVERYTHING])
 @pytest.mark.parametrize("block", [1000, 7777])
 def test_from_disk_and_in_small_blocks_it_is_the_same(monkeypatch, settings, block):
     x = np.concatenate([0 * melody()[:3000], melody() + 0.05])[:, None]
     x = np.repeat(x, 2, axis=1) * [1, -0.5] + noise(len(x), 2, level=0.01).samples
     sound = Sound(x.astype(np.float32), RATE)
-    whole = finish(sound, **settings)
+    whole = finish(sound, settings)
     monkeypatch.setattr(audio, "BLOCK", block)
     monkeypatch.setattr(audio, "IN_MEMORY", 10_000)
-    result = finish(spooled(sound), **settings)
-    assert isinstance(result.samples, Spool)
+    monkeypatch.setattr(spectrum, "BLOCK_FRAMES", block // 100)
+    result = finish(on_disk(sound), settings)
+    assert isinstance(result.samples, np.memmap)
     # Sums in another order, and FFTs in other batches: some float32 steps.
     np.testing.assert_allclose(np.asarray(result.samples), whole.samples, atol=1e-5)
 
@@ -199,8 +203,8 @@ def test_from_disk_and_in_small_blocks_it_is_the_same(monkeypatch, settings, blo
 @pytest.mark.parametrize("n", [2, 3, 5, 50, 20000])
 def test_any_shape_comes_out_finite_and_unclipped(n, channels, rate):
     sound = Sound(noise(n, channels).samples, rate)
-    for settings in ({}, EVERYTHING):
-        result = finish(sound, **settings).samples
+    for settings in (Finishing(), EVERYTHING):
+        result = finish(sound, settings).samples
         assert result.dtype == np.float32
         assert np.isfinite(result).all()
         assert 0 < abs(result).max() <= 1
@@ -208,45 +212,73 @@ def test_any_shape_comes_out_finite_and_unclipped(n, channels, rate):
 
 def test_silence_stays_silence():
     silence = Sound(np.zeros((RATE, 2), np.float32), RATE)
-    assert not finish(silence, **EVERYTHING).samples.any()
+    assert not finish(silence, EVERYTHING).samples.any()
     assert set(measure(silence).values()) == {-200, 0}
 
 
 def test_an_empty_channel_stays_empty():
     x = noise(4 * RATE, 2).samples * np.float32([1, 0])
-    assert not finish(Sound(x, RATE), **EVERYTHING).samples[:, 1].any()
+    assert not finish(Sound(x, RATE), EVERYTHING).samples[:, 1].any()
 
 
 def test_the_input_is_left_as_it_was():
     sound = noise(2 * RATE)
     before = sound.samples.copy()
-    finish(sound, **EVERYTHING)
+    finish(sound, EVERYTHING)
     np.testing.assert_array_equal(sound.samples, before)
 
 
-def test_finish_is_the_last_of_its_stages():
-    names, sounds = zip(*stages(noise(2 * RATE), **EVERYTHING), strict=True)
-    assert len(set(names)) == 5
-    last = finish(noise(2 * RATE), **EVERYTHING)
-    np.testing.assert_array_equal(sounds[-1].samples, last.samples)
+def test_finish_is_all_stages_one_after_the_other():
+    sound = noise(2 * RATE)
+    expected = remove_dc(sound)
+    expected = trim_silence(expected)
+    expected = reduce_noise(expected, strength_db=12)
+    expected = fade(expected)
+    expected = set_level(expected, loudness_lufs=-20)
+    np.testing.assert_array_equal(finish(sound, EVERYTHING).samples, expected.samples)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"peak_db": 1.0},
-        {"peak_db": np.nan},
-        {"peak_db": "loud"},
-        {"noise_reduction_db": -1.0},
-        {"noise_reduction_db": np.nan},
-        {"fade_seconds": -0.1},
-        {"loudness_lufs": 3.0},
-        {"loudness_lufs": np.nan},
-    ],
-)
-def test_a_setting_out_of_range_is_named_with_its_range(settings):
-    with pytest.raises(AudioError, match=r"is out of range: use .* to"):
-        finish(noise(), **settings)
+def test_a_long_sound_is_measured_in_places():
+    minute = sine(997, seconds=60, rate=1000, peak=0.5).samples
+    long = Sound(np.tile(minute, (11, 1)), 1000)
+    # All places are alike, but that the joints may jump within the sine: 10 in 600 s.
+    assert loudness(long) == pytest.approx(loudness(Sound(minute, 1000)), abs=0.05)
+
+
+def test_a_moment_is_as_loud_as_when_repeated():
+    moment = sine(1000, seconds=0.1)
+    again = Sound(np.tile(moment.samples, (10, 1)), RATE)
+    assert loudness(moment) == pytest.approx(loudness(again), abs=0.1)
+
+
+def test_more_than_five_channels_are_measured_as_their_mix():
+    one = sine(997)
+    six = Sound(np.repeat(one.samples, 6, axis=1), RATE)
+    assert loudness(six) == pytest.approx(loudness(one), abs=1e-3)
+
+
+RANGES = {
+    "noise_reduction_db": (0, 60),
+    "fade_seconds": (0, 10),
+    "peak_db": (-60, 0),
+    "loudness_lufs": (-70, 0),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_setting_is_taken_within_its_range_and_refused_beyond_it(name):
+    low, high = RANGES[name]
+    for value in (low, high):
+        assert getattr(Finishing(**{name: value}), name) == value
+    for value in (low - 0.1, high + 0.1, np.nan, "loud", "", True, [low]):
+        with pytest.raises(AudioError, match=rf"^{name}=.*: use {low} to {high}\.$"):
+            Finishing(**{name: value})
+
+
+@pytest.mark.parametrize("trim", ["yes", 1, None, 0.0])
+def test_trim_is_yes_or_no(trim):
+    with pytest.raises(AudioError, match=r"^trim=.*: use True or False\.$"):
+        Finishing(trim=trim)
 
 
 def test_a_threshold_out_of_range_is_refused():

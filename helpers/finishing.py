@@ -1,0 +1,297 @@
+"""Finish a sound: no offset, no silence, less noise, no clicks, the right level."""
+
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+import pyloudnorm
+import soxr
+from scipy.fft import rfft
+from scipy.ndimage import percentile_filter, uniform_filter
+
+from helpers.audio import AudioError, Sound, allocate, mono, peak_of, release, spans
+from helpers.spectrum import (
+    analyse,
+    frame_blocks,
+    make_stft,
+    n_frames,
+    pick_frames,
+    synthesise,
+)
+
+SILENCE_DB = -200.0  # what is said of a level that has no logarithm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finishing:
+    """Settings of `finish`, checked when they are made.
+
+    Parameters
+    ----------
+    trim : bool, default False
+        Cut silence off both ends: not by default, for it belongs to B's timing.
+    noise_reduction_db : float, default 0
+        How far to turn steady noise down, 0 (not at all) to 60 dB.
+    fade_seconds : float, default 0.005
+        Length of the fades at both ends, 0 to 10 s. Five milliseconds cannot be heard,
+        and no click can either.
+    peak_db : float, default -1
+        Level of the loudest sample, -60 to 0 dBFS. One decibel leaves room for what
+        lies between the samples.
+    loudness_lufs : float or None, default None
+        Loudness to aim at instead, -70 to 0 LUFS; `peak_db` is then the ceiling.
+
+    Raises
+    ------
+    AudioError
+        For a setting of the wrong type or out of range.
+    """
+
+    trim: bool = False
+    noise_reduction_db: float = 0.0
+    fade_seconds: float = 0.005
+    peak_db: float = -1.0
+    loudness_lufs: float | None = None
+
+    def __post_init__(self) -> None:  # noqa: D105
+        if not isinstance(self.trim, bool):
+            raise AudioError(f"trim={self.trim!r} does not work: use True or False.")
+        _check("noise_reduction_db", self.noise_reduction_db, 0, 60)
+        _check("fade_seconds", self.fade_seconds, 0, 10)
+        _check("peak_db", self.peak_db, -60, 0)
+        if self.loudness_lufs is not None:
+            _check("loudness_lufs", self.loudness_lufs, -70, 0)
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (is_number and low <= value <= high):
+        raise AudioError(f"{name}={value!r} is out of range: use {low} to {high}.")
+
+
+def finish(sound: Sound, settings: Finishing | None = None) -> Sound:
+    """Make a sound ready to use.
+
+    Parameters
+    ----------
+    sound : Sound
+    settings : Finishing, optional
+        By default: no offset, no clicks at the ends, a peak of -1 dBFS.
+    """
+    settings = settings or Finishing()
+    sound = remove_dc(sound)
+    if settings.trim:
+        sound = trim_silence(sound)
+    if settings.noise_reduction_db:
+        sound = reduce_noise(sound, strength_db=settings.noise_reduction_db)
+    sound = fade(sound, seconds=settings.fade_seconds)
+    return set_level(
+        sound, peak_db=settings.peak_db, loudness_lufs=settings.loudness_lufs
+    )
+
+
+def remove_dc(sound: Sound) -> Sound:
+    """Subtract the mean of each channel: an offset costs headroom and clicks."""
+    sums = np.zeros(sound.n_channels)
+    for rows in spans(sound.samples):
+        sums += sound.samples[rows].sum(axis=0, dtype=float)
+    mean = (sums / sound.n_samples).astype(np.float32)
+    output = allocate(sound.n_samples, sound.n_channels)
+    for rows in spans(sound.samples, output):
+        output[rows] = sound.samples[rows] - mean
+    return Sound(output, sound.rate)
+
+
+def trim_silence(sound: Sound, *, threshold_db: float = -60) -> Sound:
+    """Cut off both ends where they are silent, but for 10 ms.
+
+    Parameters
+    ----------
+    sound : Sound
+    threshold_db : float, default -60
+        Silence is this far under the peak, -120 to -1 dB.
+    """
+    _check("threshold_db", threshold_db, -120, -1)
+    limit = peak_of(sound) * 10 ** (threshold_db / 20)
+    keep = round(0.01 * sound.rate)
+    first, last = sound.n_samples, 0
+    for rows in spans(sound.samples):
+        loud = np.flatnonzero(np.abs(sound.samples[rows]).max(axis=1) >= limit)
+        if len(loud):
+            first = min(first, rows.start + loud[0])
+            last = max(last, rows.start + loud[-1])
+    inside = sound.samples[max(0, first - keep) : last + 1 + keep]
+    output = allocate(*inside.shape)
+    for rows in spans(inside, output):
+        output[rows] = inside[rows]
+    return Sound(output, sound.rate)
+
+
+def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
+    """Turn steady noise down where it can be told apart from the sound.
+
+    What sounds in the quietest tenth of the frames is taken for noise, if that is 8 dB
+    under the mean. It is subtracted from the power (Boll 1979, Berouti et al. 1979) of
+    5 x 3 bins at a time, which keeps "musical noise" away.
+
+    Parameters
+    ----------
+    sound : Sound
+        Of under half a second nothing can be told: it comes back as it is.
+    strength_db : float, default 12
+        By how much at most, 0 to 60 dB. Twelve leave the air of a room.
+    """
+    _check("strength_db", strength_db, 0, 60)
+    n_fft = max(64, 2 ** round(np.log2(sound.rate * 0.046)))  # 2048 at 44.1 kHz
+    stft = make_stft(sound.rate, n_fft, n_fft // 4)
+    n_rows = n_frames(sound.n_samples, stft=stft)
+    if n_rows < 50:
+        return sound
+    numbers = np.arange(4, n_rows - 4, 1 + n_rows // 1000)  # none hangs over an end
+    profiles = [
+        _noise_profile(sound.samples[:, [channel]], numbers, strength_db, stft=stft)
+        for channel in range(sound.n_channels)
+    ]
+    noise = np.array([profile[0] for profile in profiles])[:, np.newaxis]
+    floor = np.array([profile[1] for profile in profiles])[:, np.newaxis, np.newaxis]
+    output = allocate(sound.n_samples, sound.n_channels)
+    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
+        # Two frames more on either side, to average over.
+        wider = slice(max(0, rows.start - 2), min(n_rows, rows.stop + 2))
+        spectrum = analyse(sound.samples, stft=stft, rows=wider)
+        power = uniform_filter(np.abs(spectrum) ** 2, (0, 5, 3), mode="nearest")
+        gain = np.maximum(1 - 2 * noise / np.maximum(power, noise), floor)
+        kept = slice(rows.start - wider.start, rows.stop - wider.start)
+        synthesise(output, (spectrum * gain)[:, kept], stft=stft, first=rows.start)
+        release(sound.samples)
+        release(output)
+    return Sound(output, sound.rate)
+
+
+def _noise_profile(samples, numbers, strength_db, *, stft):
+    # The power of the noise in each bin of one channel, and the gain to leave it with.
+    frames = pick_frames(samples, numbers, stft=stft)[0]
+    power = np.abs(rfft(frames, axis=1)) ** 2
+    power = power[np.argsort(power.sum(axis=1), kind="stable")] + 1e-30
+    power = power[power.sum(axis=1) >= 1e-10 * power[-1].sum()]  # not silent
+    quiet = power[: max(1, len(power) // 10)]
+    # The mean of logs (0.577 low for noise) and a low percentile over neighbouring bins
+    # (levelled, for most noise falls with frequency) pass over notes.
+    k = np.arange(1, power.shape[1] + 1)
+    noise = np.exp(np.log(quiet).mean(axis=0) + np.euler_gamma)
+    noise = np.minimum(noise, percentile_filter(noise * k, 25, 31) / k)
+    under_db = 10 * np.log10(power.mean() / quiet.mean())
+    told_apart_db = np.clip(2 * (under_db - 8), 0, strength_db)
+    return noise.astype(np.float32), np.float32(10 ** (-told_apart_db / 20))
+
+
+def fade(sound: Sound, *, seconds: float = 0.005) -> Sound:
+    """Fade in and out along half a cosine, from and to zero.
+
+    Parameters
+    ----------
+    sound : Sound
+    seconds : float, default 0.005
+        0 to 10 s: by default too short to be heard, and long enough against clicks.
+    """
+    _check("fade_seconds", seconds, 0, 10)
+    last = sound.n_samples - 1
+    n_faded = min(round(seconds * sound.rate), last // 2)
+    output = allocate(sound.n_samples, sound.n_channels)
+    for rows in spans(sound.samples, output):
+        places = np.arange(rows.start, rows.stop)
+        from_end = np.minimum(places, last - places)
+        share = np.minimum(from_end / max(1, n_faded), 1) if n_faded else 1
+        ramp = 0.5 - 0.5 * np.cos(np.pi * share)
+        output[rows] = sound.samples[rows] * np.reshape(ramp, (-1, 1))
+    return Sound(output, sound.rate)
+
+
+def set_level(
+    sound: Sound, *, peak_db: float = -1.0, loudness_lufs: float | None = None
+) -> Sound:
+    """Set the peak or, as far as a true peak of `peak_db` allows, the loudness.
+
+    Parameters
+    ----------
+    sound : Sound
+    peak_db : float, default -1
+        -60 to 0 dBFS.
+    loudness_lufs : float, optional
+        -70 to 0 LUFS. Where `loudness_lufs` of the result is lower, the ceiling held it
+        back.
+    """
+    Finishing(peak_db=peak_db, loudness_lufs=loudness_lufs)  # are they in range?
+    peak = max(peak_of(sound), 1e-6)  # under -120 dBFS there is nothing to bring up
+    sound = _turn(sound, 10 ** (peak_db / 20) / peak)
+    if loudness_lufs is not None:
+        now = measure(sound)
+        to_aim_db = loudness_lufs - now["loudness_lufs"]
+        to_ceiling_db = peak_db - now["true_peak_db"]
+        sound = _turn(sound, 10 ** (min(to_aim_db, to_ceiling_db) / 20))
+    return sound
+
+
+def _turn(sound: Sound, gain: float) -> Sound:
+    output = allocate(sound.n_samples, sound.n_channels)
+    for rows in spans(sound.samples, output):
+        output[rows] = sound.samples[rows] * np.float64(gain)
+    return Sound(output, sound.rate)
+
+
+def measure(sound: Sound) -> dict[str, float]:
+    """Measure levels; silence is at -200 dB.
+
+    Returns
+    -------
+    dict of float
+        ``peak_db``; ``true_peak_db``, of the curve between the samples too, at 4 times
+        the rate; ``rms_db`` (all dBFS); ``loudness_lufs`` (ITU-R BS.1770-4); and
+        ``dc_offset``, the mean of the worst channel.
+    """
+    peak = true_peak = peak_of(sound)
+    sums = np.zeros(sound.n_channels)
+    squares = 0.0
+    finer = soxr.ResampleStream(sound.rate, 4 * sound.rate, sound.n_channels)
+    for rows in spans(sound.samples):
+        block = np.asarray(sound.samples[rows])
+        sums += block.sum(axis=0, dtype=float)
+        squares += np.square(block, dtype=float).sum()
+        between = finer.resample_chunk(block, last=rows.stop == sound.n_samples)
+        true_peak = max(true_peak, float(np.abs(between).max(initial=0)))
+    rms = np.sqrt(squares / (sound.n_samples * sound.n_channels))
+    means = sums / sound.n_samples
+    return {
+        "peak_db": _db(peak),
+        "true_peak_db": _db(true_peak),
+        "rms_db": _db(rms),
+        "loudness_lufs": loudness(sound),
+        "dc_offset": float(max(means, key=abs)),
+    }
+
+
+def _db(amplitude: float) -> float:
+    return float(20 * np.log10(amplitude)) if amplitude > 1e-10 else SILENCE_DB
+
+
+def loudness(sound: Sound) -> float:
+    """Measure the integrated loudness in LUFS (ITU-R BS.1770-4), by pyloudnorm.
+
+    The standard knows 400 ms and more, and five channels: a shorter sound counts as if
+    repeated, more channels as their mix. Of over ten minutes ten single ones, spread
+    over all of it, are measured.
+    """
+    if sound.n_channels > 5:
+        sound = mono(sound)
+    samples = sound.samples
+    minute = 60 * sound.rate
+    if len(samples) > 10 * minute:
+        starts = np.linspace(0, len(samples) - minute, 10).astype(int)
+        samples = np.concatenate([samples[i : i + minute] for i in starts])
+        release(sound.samples)
+    least = int(0.4 * sound.rate) + 1
+    if len(samples) < least:
+        samples = np.tile(samples, (-(-least // len(samples)), 1))
+    meter = pyloudnorm.Meter(sound.rate)
+    lufs = meter.integrated_loudness(np.asarray(samples, dtype=float))
+    return max(float(lufs), SILENCE_DB)

@@ -1,0 +1,295 @@
+"""What the notebook shows: pictures on the axes that they are given, and players."""
+
+import html
+import io
+from base64 import b64encode
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import soundfile
+from IPython.display import HTML
+from matplotlib.axes import Axes
+from scipy.fft import rfft
+
+from helpers.audio import Sound, describe, resample
+from helpers.spectrum import make_stft, n_frames, pick_frames
+
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
+COLOURS = {"A": "#0072B2", "B": "#D55E00", "result": "#009E73", "other": "#999999"}
+RANGE_DB = 90  # depth of a spectrogram
+LOSSLESS_SECONDS = 30  # players of longer sounds are compressed
+EMBEDDED_SECONDS = 600  # players of still longer ones are links to their files
+
+
+def draw_waveform(ax: Axes, sound: Sound, *, name: str, title: str) -> Axes:
+    """Draw the range of the samples, all channels together, over seconds.
+
+    Parameters
+    ----------
+    ax : Axes
+        To draw on.
+    sound : Sound
+    name : {"A", "B", "result", "other"}
+        Gives the colour.
+    title : str
+    """
+    n_columns = min(1500, sound.n_samples)
+    edges = np.linspace(0, sound.n_samples, n_columns + 1).astype(int)
+    pieces = [sound.samples[start:stop] for start, stop in pairwise(edges)]
+    lowest = np.array([piece.min() for piece in pieces])
+    highest = np.array([piece.max() for piece in pieces])
+    seconds = edges[:-1] / sound.rate
+    ax.fill_between(seconds, lowest, highest, color=COLOURS[name], linewidth=0.8)
+    for full_scale in (-1, 1):
+        ax.axhline(full_scale, color="black", linestyle=":", linewidth=0.8)
+    reach = 1.05 * max(1, highest.max(), -lowest.min())
+    ax.set(xlabel="time (s)", ylabel="amplitude", ylim=(-reach, reach))
+    ax.set_title(title, parse_math=False)
+    return ax
+
+
+def level_db(sound: Sound, *, n_columns: int = 400) -> tuple[np.ndarray, ...]:
+    """Measure a spectrogram, the mean power of the channels.
+
+    A long sound is looked at in `n_columns` places.
+
+    Returns
+    -------
+    levels_db : ndarray of shape (n_columns or fewer, n_bins)
+        In dB under full scale: a sine at full scale reads 0.
+    seconds : ndarray of shape (n_columns or fewer,)
+    frequencies : ndarray of shape (n_bins,)
+        In Hz.
+    """
+    stft = make_stft(sound.rate)
+    last = n_frames(sound.n_samples, stft=stft) - 1
+    numbers = np.unique(np.linspace(0, last, n_columns).astype(int))
+    frames = pick_frames(sound.samples, numbers, stft=stft)
+    power = (np.abs(rfft(frames, axis=2)) ** 2).mean(axis=0)
+    full_scale = (stft.win.sum() / 2) ** 2
+    levels_db = 10 * np.log10(power / full_scale + 1e-12)
+    return levels_db, (numbers + stft.p_min) * stft.delta_t, stft.f
+
+
+def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> Axes:
+    """Draw a spectrogram: seconds, Hz on a log axis, dBFS.
+
+    Its colours are those of ``ax.collections[0]``, for a colour bar.
+    """
+    levels_db, seconds, frequencies = level_db(sound)
+    highest = min(16000, sound.rate / 2)
+    hertz = np.geomspace(min(60, highest / 4), highest, 160)
+    nearest = np.searchsorted(frequencies, hertz).clip(0, len(frequencies) - 1)
+    ax.pcolormesh(
+        seconds,
+        hertz,
+        levels_db[:, nearest].T,
+        vmin=-RANGE_DB,
+        vmax=0,
+        cmap="magma",
+        shading="nearest",
+        rasterized=True,
+    )
+    ax.set_yscale("log")
+    ticks = [tick for tick in (100, 300, 1000, 3000, 10000) if tick < highest]
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    ax.set_xlim(0, max(sound.duration, seconds[-1] / 2))
+    ax.set_title(title, parse_math=False)
+    return ax
+
+
+def draw_spectrograms(axes: np.ndarray, sounds: Mapping[str, Sound]) -> np.ndarray:
+    """Draw spectrograms, titled by their keys, under one colour bar.
+
+    Parameters
+    ----------
+    axes : ndarray of Axes
+        At least as many as there are sounds; those that are left over are hidden.
+    sounds : dict of Sound
+    """
+    flat = np.ravel(axes)
+    for ax, (title, sound) in zip(flat, sounds.items(), strict=False):
+        draw_spectrogram(ax, sound, title=title)
+        ax.label_outer()
+    for ax in flat[len(sounds) :]:
+        ax.set_visible(False)
+    colours = flat[0].collections[0]
+    flat[0].figure.colorbar(colours, ax=flat, label="level (dBFS)")
+    return axes
+
+
+def draw_borrowing(
+    ax: Axes, borrowed: np.ndarray, *, seconds: float, duration_a: float
+) -> Axes:
+    """Draw which moment of A each frame of B borrows.
+
+    Parameters
+    ----------
+    ax : Axes
+    borrowed : ndarray of shape (n_frames,)
+        Number of a frame of A.
+    seconds : float
+        From one frame to the next.
+    duration_a : float
+        Of A, in seconds.
+    """
+    times = np.arange(len(borrowed)) * seconds
+    moments = borrowed * seconds
+    jumps = np.diff(borrowed, prepend=borrowed[0] - 1) != 1
+    line = np.where(jumps, np.nan, moments)
+    ax.plot(times, line, color=COLOURS["A"], linewidth=2.5)
+    ax.plot(times[jumps], moments[jumps], ".", color=COLOURS["A"], markersize=4)
+    ax.set(xlabel="time in B (s)", ylabel="time in A (s)", ylim=(0, duration_a))
+    return ax
+
+
+def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
+    """Draw the map of models: structure kept from B against timbre taken from A.
+
+    Parameters
+    ----------
+    ax : Axes
+    board : DataFrame
+        A row a sound, with ``model``, ``kind``, ``timbre`` and ``structure``. Each kind
+        has its own mark; rows of one kind called "blend" are joined by a line.
+    lowest : float
+        What has less timbre stands at the left edge, with an arrow.
+    """
+    marks = {"frames": "o", "bins": "s", "for comparison": "D", "blend": "."}
+    colours = {"frames": "#CC79A7", "bins": COLOURS["other"], "for comparison": "black"}
+    board = board.dropna(subset=["timbre", "structure"])
+    for kind, rows in board.groupby("kind", sort=False):
+        colour = colours.get(kind, COLOURS["result"])
+        ax.plot(
+            rows["timbre"].clip(lower=lowest),
+            rows["structure"],
+            linestyle="-" if kind == "blend" else "none",
+            marker=marks[kind],
+            color=colour,
+            label=kind,
+        )
+    ax.margins(x=0.2, y=0.12)
+    _label_places(ax, board[board["kind"] != "blend"], lowest=lowest)
+    ax.set_xlabel("timbre taken from A (0: as B itself, 1: as A itself)")
+    ax.set_ylabel("structure kept from B (1: all)")
+    ax.set_title("The map of models")
+    ax.legend(loc="best")
+    return ax
+
+
+def _label_places(ax: Axes, board: pd.DataFrame, *, lowest: float) -> None:
+    # Models at one place share a label; labels are pushed up until none covers another.
+    placed: list[tuple[float, float]] = []
+    places = [board["timbre"].clip(lower=lowest).round(2), board["structure"].round(2)]
+    for (x, y), rows in board.groupby(places):
+        height = y
+        while any(abs(x - u) < 0.3 and abs(height - v) < 0.04 for u, v in placed):
+            height += 0.005
+        placed.append((x, height))
+        names = list(rows["model"])
+        name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        if rows["timbre"].max() < lowest:
+            name = f"← {name} ({rows['timbre'].max():.1f})"
+        arrow = {"arrowstyle": "-", "color": COLOURS["other"], "linewidth": 0.6}
+        ax.annotate(
+            name, (x, y), (x + 0.02, height), arrowprops=arrow, parse_math=False
+        )
+
+
+def facts(sounds: Mapping[str, Sound]) -> pd.DataFrame:
+    """Make a table of the length, format and level of sounds, a column for each."""
+    columns = {}
+    for name, sound in sounds.items():
+        found = describe(sound)
+        silence = found["silence_before"] + found["silence_after"]
+        columns[name] = {
+            "length (s)": f"{found['duration']:.2f}",
+            "rate (Hz)": f"{found['rate']:,}",
+            "channels": f"{found['channels']}",
+            "peak (dBFS)": f"{found['peak_db']:.1f}",
+            "RMS (dBFS)": f"{found['rms_db']:.1f}",
+            "offset": f"{found['dc_offset']:.4f}",
+            "clipped samples": f"{found['clipped']:.2%}",
+            "silence at the ends (s)": f"{silence:.2f}",
+        }
+    return pd.DataFrame(columns)
+
+
+def player(
+    sound: Sound,
+    *,
+    label: str,
+    path: str | Path | None = None,
+    lossless: bool = True,
+) -> HTML:
+    """Show a labelled player that keeps the level, and says its length.
+
+    Up to half a minute is embedded in the page without loss, up to ten minutes as Ogg
+    Vorbis; a longer sound is a link to its file or, without a `path`, its beginning.
+
+    Parameters
+    ----------
+    sound : Sound
+        Of more than two channels, the first two are played.
+    label : str
+    path : path, optional
+        Where the sound is, as seen from the notebook; shown as a link.
+    lossless : bool, default True
+        False makes short sounds Ogg Vorbis too: a tenth of the size.
+    """
+    label = f"{label} ({_length(sound.duration)})"
+    if lossless and sound.duration <= LOSSLESS_SECONDS:
+        source = _embed(sound, format="FLAC", subtype="PCM_16")
+    elif sound.duration <= EMBEDDED_SECONDS:
+        source = _embed(sound, format="OGG", subtype="VORBIS")
+    elif path is not None:
+        source = quote(Path(path).as_posix())
+    else:
+        label += f", the first {_length(EMBEDDED_SECONDS)} of it"
+        first = Sound(sound.samples[: EMBEDDED_SECONDS * sound.rate], sound.rate)
+        source = _embed(first, format="OGG", subtype="VORBIS")
+    caption = html.escape(label)
+    if path is not None:
+        address = quote(Path(path).as_posix())
+        caption += f': <a href="{address}">{html.escape(str(path))}</a>'
+    return HTML(
+        '<figure style="display:inline-block;margin:4px 14px 4px 0">'
+        f"<figcaption>{caption}</figcaption>"
+        f'<audio controls preload="metadata" src="{source}"></audio></figure>'
+    )
+
+
+def players(sounds: Mapping[str, Sound]) -> HTML:
+    """Show players in a row, labelled by their keys, as Ogg Vorbis."""
+    shown = [
+        player(sound, label=name, lossless=False).data for name, sound in sounds.items()
+    ]
+    return HTML("".join(shown))
+
+
+def _length(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
+
+
+def _embed(sound: Sound, *, format: str, subtype: str) -> str:
+    # The sound as a URL that holds all of it.
+    stereo = Sound(np.asarray(sound.samples[:, :2]), sound.rate)
+    if not 8000 <= stereo.rate <= 96000:  # browsers and the encoders stumble
+        stereo = resample(stereo, rate=48000)
+    steps = np.rint(stereo.samples * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(
+        buffer, "w", stereo.rate, steps.shape[1], subtype, format=format
+    ) as file:
+        for start in range(0, len(steps), 2**16):  # libvorbis crashes on millions
+            file.write(steps[start : start + 2**16])
+    data = b64encode(buffer.getvalue()).decode()
+    return f"data:audio/{format.lower()};base64,{data}"
