@@ -10,15 +10,8 @@ from sklearn.base import RegressorMixin
 
 from helpers.audio import AudioError, Sound, allocate, check, mono, resample, spans
 from helpers.bins import convolve_bins
-from helpers.estimators import FramePath
-from helpers.frames import (
-    Plan,
-    convolve_frames,
-    fit_magnitudes,
-    magnitude_roots,
-    make_plan,
-)
-from helpers.gesture import articulate, impose_loudness
+from helpers.frames import Plan, convolve_frames, make_plan
+from helpers.gesture import apply_gain, gesture_gain
 from helpers.models import make_model
 from helpers.spectrum import analyse, frame_blocks, make_stft, n_frames, synthesise
 
@@ -104,24 +97,14 @@ def render(
     if recipe == "bins":
         sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft, seed=pair.seed)
     else:
-        sound = _predict_frames(pair, regressor)
+        sound = convolve_frames(pair.a, pair.b, pair.plan, regressor, stft=pair.stft)
     check_prediction(sound, model)
     sound = mix(pair.b, sound, points=points, stft=pair.stft)
     if recipe == "frames":
-        sound = impose_loudness(sound, pair.b)
-        sound = articulate(sound, pair.b, stft=pair.stft)
+        described_b = pair.plan.described_b
+        gain_db = gesture_gain(sound, pair.b, described_b, stft=pair.stft)
+        sound = apply_gain(sound, gain_db)
     return restore(pair.b, sound, points=points)
-
-
-def _predict_frames(pair: Pair, regressor: RegressorMixin) -> Sound:
-    plan = pair.plan
-    known = plan.described_a[plan.numbers]
-    if isinstance(regressor, FramePath):
-        regressor.fit(known, plan.numbers)
-    else:
-        roots = magnitude_roots(pair.a, plan.numbers, stft=pair.stft)
-        regressor = fit_magnitudes(regressor, known, roots)
-    return convolve_frames(pair.a, pair.b, plan, regressor, stft=pair.stft)
 
 
 def predictive_convolution(

@@ -1,169 +1,159 @@
-"""The two regressors that scikit-learn lacks."""
-
-import warnings
+"""The regressor that scikit-learn lacks: nearest neighbours that may go on."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.decomposition import non_negative_factorization
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-ACTIVE_DB = 45  # rows further under the loudest hardly matter
+N_BANDS = 24  # enough to tell timbres apart, too few to tell B's pitch
+ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
+BLOCK_ROWS = 1024  # rows whose distances are in memory at a time
+MOST_CHANGE_DB = 40  # of loudness, from one frame to the next
 
 
-class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """Nearest neighbours that may go on: the cheapest path through the training rows.
+def audible(levels_db: np.ndarray) -> np.ndarray:
+    """Floor levels in dB under the loudest frame at `-RANGE_DB`."""
+    return np.maximum(levels_db, -RANGE_DB)
 
-    Row after row it predicts the target of a training row that is near, but going on
-    from one training row to the next one is free, while jumping elsewhere costs: unit
-    selection, as in speech synthesis (Hunt and Black 1996), by dynamic programming
-    (Viterbi 1967) over all rows; exact while `flux_weight` is 0, and otherwise but for
-    jumping only from the row that was cheapest so far. With the default costs of zero
-    each row is predicted on its own, by its nearest neighbour.
 
-    A row is ``n_bands`` levels in dB at unit loudness, then optionally the loudness and
-    the spectral flux in dB, as from `helpers.frames.describe`. Its target is the number
-    of its frame: rows whose numbers follow each other follow each other in time.
+class FramePath(RegressorMixin, BaseEstimator):
+    """Nearest neighbours that may go on: the cheapest path through A's frames.
+
+    Frame after frame it predicts the number of a frame of A that is near, but going on
+    to A's next frame is free, while jumping elsewhere costs: unit selection, as in
+    speech synthesis (Hunt and Black 1996), by dynamic programming (Viterbi 1967) over
+    all rows; exact while `flux_weight` is 0, and otherwise but for jumping only from
+    the row that was cheapest so far. With costs of zero each row is predicted on its
+    own, by its nearest neighbour.
+
+    A row is `n_bands` levels in dB at unit loudness, then the loudness and the spectral
+    flux in dB, as from `helpers.frames.describe`. Its target is the number of its
+    frame: rows whose numbers follow each other by one follow each other in time.
 
     Parameters
     ----------
     jump_cost : float, default 0
-        Price of not going on, in mean distances of one row. More makes longer runs of
-        the training sound, less follows the given rows more closely.
+        Price of not going on, in mean distances of one row. More makes longer stretches
+        of A, less follows B more closely.
     flux_weight : float, default 0
-        Price, per standard deviation of the flux column, of moving more or less than
-        it asks for.
+        Price, per standard deviation of B's flux, of moving more or less than B does.
     loudness_weight : float, default 0
-        Price, per dB, of a training row that is louder or quieter than is asked for.
-    n_bands : int, default 20
-        Columns of levels; the columns after them are loudness and flux.
+        Price, per dB, of a frame that is louder or quieter in A than in B.
+    n_nearest : int, default 128
+        Rows that a jump may lead to: the nearest ones. All would change next to nothing
+        and take longer.
+    n_bands : int, default 24
+        Columns of levels; those after them are loudness and flux.
     """
 
-    def __init__(self, jump_cost=0.0, flux_weight=0.0, loudness_weight=0.0, n_bands=20):
+    def __init__(
+        self,
+        jump_cost=0.0,
+        flux_weight=0.0,
+        loudness_weight=0.0,
+        n_nearest=128,
+        n_bands=N_BANDS,
+    ):
         self.jump_cost = jump_cost
         self.flux_weight = flux_weight
         self.loudness_weight = loudness_weight
+        self.n_nearest = n_nearest
         self.n_bands = n_bands
 
     def fit(self, X, y):  # noqa: N803 scikit-learn's name
-        """Keep the training rows.
+        """Keep A's frames.
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_columns)
-        y : array-like of shape (n_rows,) or (n_rows, n_targets)
-            Where a row has the target of the row before it plus 1, going on from that
-            one is free.
+        X : array-like of shape (n_rows, n_bands + 2)
+        y : array-like of shape (n_rows,)
+            Their numbers.
         """
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
-        self.X_, self.y_ = X.astype(np.float32), y
-        follows = np.diff(y.reshape(len(y), -1), axis=0) == 1
-        self.starts_ = np.append(True, ~follows.all(axis=1))
+        X, self.y_ = validate_data(self, X, y, y_numeric=True)  # noqa: N806
+        self.bands_, self.loudness_, _ = self._split(X)
+        self.starts_ = np.append(True, np.diff(self.y_) != 1)
+        self.mean_ = np.full(self.n_bands, 1 / self.n_bands, np.float32)
+        # How much going on makes bands rise, for each change of loudness in whole dB.
+        self.floored_ = audible(self.bands_)
+        steps = np.diff(self.floored_, axis=0, prepend=self.floored_[:1])
+        changes = range(-MOST_CHANGE_DB, MOST_CHANGE_DB + 1)
+        rises = [np.maximum(steps + change, 0).mean(axis=1) for change in changes]
+        self.rises_ = np.stack(rises)
         return self
 
     def predict(self, X):  # noqa: N803
-        """Predict one row of targets for each row of X."""
-        path = self._path(X)
-        return self.y_[path]
-
-    def _split(self, X):  # noqa: N803
-        columns = np.zeros((self.n_bands + 2, len(X)), np.float32)
-        columns[: X.shape[1]] = X.T[: self.n_bands + 2]
-        return columns[: self.n_bands], columns[-2], columns[-1]
-
-    def _path(self, X):  # noqa: N803
+        """Predict the number of a frame of A for each row, ``(n_rows,)``."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)  # noqa: N806
-        bands, loudness, _ = self._split(self.X_)
-        target, loud, flux = self._split(X)
-        heard = loud > -ACTIVE_DB
-        matters = np.where(heard, 1, 0.1).astype(np.float32)
-        spread = (bands.var(axis=1).mean() * target.var(axis=1).mean()) ** 0.25 + 1e-9
-        flux_std = flux[heard if heard.any() else slice(None)].std()
-        flux_weight = np.float32(self.flux_weight / (flux_std + 1e-9))
-        mean = np.full(self.n_bands, 1 / self.n_bands, np.float32)
-        went_on = np.zeros((len(X), -(-len(loudness) // 8)), np.uint8)
-        best = np.zeros(len(X), int)
-        on = np.full(len(loudness), np.inf, np.float32)
-        cost = before = None
+        bands, loudness, flux = self._split(X)
+        levels = bands + loudness[:, np.newaxis]
+        heard = loudness > -ACTIVE_DB
+        heard |= not heard.any()  # of silence, all
+        spread = self.bands_.var(axis=0).mean() * levels[heard].var(axis=0).mean()
+        spread = spread**0.25 + 1e-9
+        per_flux = self.flux_weight / (flux[heard].std() + 1e-9)
+        change = np.diff(loudness, prepend=loudness[:1]).round()
+        change = change.clip(-MOST_CHANGE_DB, MOST_CHANGE_DB).astype(int)
+        cost, best, jumped = None, [], []
         for t in range(len(X)):
-            # Training rows as they sound once they have the loudness of row t.
-            now = np.maximum(bands + loud[t], -RANGE_DB)
-            distance = np.sqrt(mean @ np.square(now - target[:, t, None])) / spread
-            distance += self.loudness_weight * np.abs(loudness - loud[t])
-            distance *= matters[t]
-            if t > 0:
-                k = best[t] = cost.argmin()
-                rise_on = mean @ np.maximum(now[:, 1:] - before[:, :-1], 0)
-                rise_to = mean @ np.maximum(now - before[:, k, None], 0)
-                on[1:] = cost[:-1] + flux_weight * np.abs(rise_on - flux[t])
-                on[self.starts_] = np.inf
-                to = cost[k] + flux_weight * np.abs(rise_to - flux[t])
-                to += self.jump_cost * matters[t]
-                went_on[t] = np.packbits(on <= to)
-                distance += np.minimum(on, to)
-            cost, before = distance, now
-        path = np.empty(len(X), int)
-        path[-1] = cost.argmin()
-        for t in range(len(X) - 1, 0, -1):
-            row = path[t]
-            continued = went_on[t, row // 8] >> (7 - row % 8) & 1
-            path[t - 1] = row - 1 if continued else best[t]
-        return path
+            if t % BLOCK_ROWS == 0:
+                rows = slice(t, t + BLOCK_ROWS)
+                distances = self._distances(bands[rows], loudness[rows], spread)
+                n_nearest = min(self.n_nearest, distances.shape[1])
+                nearest = np.argpartition(distances, n_nearest - 1)[:, :n_nearest]
+            distance, near = distances[t % BLOCK_ROWS], nearest[t % BLOCK_ROWS]
+            if t == 0:
+                cost = distance
+                continue
+            best.append(cost.argmin())
+            way, by_jump = self._step(cost, near, change[t], flux[t], per_flux)
+            jumped.append(np.packbits(by_jump))
+            cost = distance + way
+        return self.y_[_way_back(cost.argmin(), best, jumped)]
+
+    def _split(self, X):  # noqa: N803
+        columns = np.zeros((len(X), self.n_bands + 2), np.float32)
+        n_columns = min(X.shape[1], self.n_bands + 2)
+        columns[:, :n_columns] = X[:, :n_columns]
+        return columns[:, :-2], columns[:, -2], columns[:, -1]
+
+    def _distances(self, bands, loudness, spread):
+        # How far each row is from each of A's, as they sound at the row's loudness (in
+        # steps of 5 dB, so that a step is one product of matrices).
+        distances = np.empty((len(bands), len(self.bands_)), np.float32)
+        rounded = 5 * np.round(audible(loudness) / 5)
+        for level in np.unique(rounded):
+            rows = np.flatnonzero(rounded == level)
+            known = audible(self.bands_ + level)
+            asked = audible(bands[rows] + level)
+            squares = (asked**2).sum(axis=1)[:, np.newaxis] + (known**2).sum(axis=1)
+            squares -= 2 * asked @ known.T
+            distances[rows] = np.sqrt(np.maximum(squares, 0) / self.n_bands)
+        louder = np.abs(self.loudness_ - loudness[:, np.newaxis])
+        return distances / np.float32(spread) + self.loudness_weight * louder
+
+    def _step(self, cost, near, change, flux, per_flux):
+        # The cheapest way to each row from those before it, and whether by a jump.
+        way = np.empty_like(cost)
+        rises = self.rises_[change + MOST_CHANGE_DB]
+        way[1:] = cost[:-1] + per_flux * np.abs(rises[1:] - flux)
+        way[self.starts_] = np.inf
+        here = cost.argmin()
+        rise = np.maximum(self.floored_[near] - (self.floored_[here] - change), 0)
+        off = np.abs(rise @ self.mean_ - flux)
+        jump = cost[here] + self.jump_cost + per_flux * off
+        better = jump < way[near]
+        way[near[better]] = jump[better]
+        by_jump = np.zeros(len(cost), bool)
+        by_jump[near[better]] = True
+        return way, by_jump
 
 
-class SparseMixture(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """Each row as a mixture of a few training rows, none of them subtracted.
-
-    "Let it Bee" (Driedger, Prätzlich and Müller, ISMIR 2015) as a regressor: the
-    weights are those of a non-negative factorisation whose other factor, the training
-    rows, is given; of each mixture only the strongest `polyphony` parts stay.
-
-    Parameters
-    ----------
-    n_updates : int, default 30
-        Multiplicative updates; more fit the given rows more closely.
-    polyphony : int, default 10
-        Training rows that sound at once.
-    """
-
-    def __init__(self, n_updates=30, polyphony=10):
-        self.n_updates = n_updates
-        self.polyphony = polyphony
-
-    def fit(self, X, y):  # noqa: N803
-        """Keep the training rows: X in dB, ``(n_rows, n_columns)``, and their y."""
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)  # noqa: N806
-        self.X_, self.y_ = X, y
-        return self
-
-    def predict(self, X):  # noqa: N803
-        """Predict one row of targets for each row of X."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=self.X_.dtype)  # noqa: N806
-        # In blocks, for a dense table of all weights could outgrow the memory.
-        blocks = [X[i : i + 1024] for i in range(0, len(X), 1024)]
-        return np.concatenate([self._weights(block) @ self.y_ for block in blocks])
-
-    def _weights(self, X):  # noqa: N803
-        # What each row mixes, (n_rows, n_training_rows), in shares of 1.
-        given, known = (10 ** (z.clip(-120, 120) / 20) for z in (X, self.X_))
-        # With all rows of one size the starting weights, and so the result, do not
-        # depend on which rows are solved together.
-        given /= given.sum(axis=1, keepdims=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            weights = non_negative_factorization(
-                given,
-                H=known,
-                n_components=len(known),
-                update_H=False,
-                solver="mu",
-                beta_loss="kullback-leibler",
-                max_iter=self.n_updates,
-            )[0]
-        kept = min(self.polyphony, len(known))
-        least = np.partition(weights, -kept, axis=1)[:, -kept, None]
-        weights[weights < np.maximum(least, 1e-12)] = 0
-        return weights / weights.sum(axis=1, keepdims=True)
+def _way_back(row, best, jumped):
+    # Follow the cheapest way back from the last row.
+    path = [row]
+    for source, bits in zip(reversed(best), reversed(jumped), strict=True):
+        by_jump = bits[row // 8] >> (7 - row % 8) & 1
+        row = source if by_jump else row - 1
+        path.append(row)
+    return np.array(path[::-1])

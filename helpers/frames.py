@@ -13,8 +13,8 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.multioutput import MultiOutputRegressor
 
-from helpers.audio import AudioError, Sound, allocate
-from helpers.estimators import ACTIVE_DB, RANGE_DB, FramePath
+from helpers.audio import AudioError, Sound, allocate, release
+from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
 from helpers.spectrum import (
     analyse,
     frame_blocks,
@@ -24,12 +24,8 @@ from helpers.spectrum import (
     synthesise,
 )
 
-N_BANDS = 20  # enough to tell timbres apart, too few to tell B's pitch
-COLUMNS = [
-    *(f"band {i} (dB)" for i in range(1, N_BANDS + 1)),
-    "loudness (dB)",
-    "flux (dB)",
-]
+COLUMNS = [f"band {i} (dB)" for i in range(1, N_BANDS + 1)]
+COLUMNS += ["loudness (dB)", "flux (dB)"]
 STRETCH = 64  # frames of a long sound that stay together
 
 
@@ -70,12 +66,26 @@ def describe(bands: np.ndarray) -> np.ndarray:
     total = bands[:, -1:] + 1e-12
     levels_db = 10 * np.log10(bands[:, :-1] / total + 1e-9)
     loudness_db = 10 * np.log10(total)
-    described = np.empty((len(bands), N_BANDS + 2), np.float32)
-    described[:, :N_BANDS] = levels_db
-    described[:, N_BANDS] = (loudness_db - loudness_db.max())[:, 0]
-    rise = np.diff(audible(described), axis=0, prepend=audible(described[:1]))
-    described[:, N_BANDS + 1] = np.maximum(rise, 0).mean(axis=1)
-    return described
+    described = np.hstack([levels_db, loudness_db - loudness_db.max()])
+    flux = spectral_flux(levels_of(described))
+    return np.column_stack([described, flux]).astype(np.float32)
+
+
+def levels_of(described: np.ndarray) -> np.ndarray:
+    """Bring the bands of a description to their loudness, ``(n_frames, N_BANDS)``."""
+    return described[:, :N_BANDS] + described[:, [N_BANDS]]
+
+
+def spectral_flux(levels_db: np.ndarray) -> np.ndarray:
+    """Measure the mean rise of the audible bands since the frame before, in dB."""
+    levels_db = audible(levels_db)
+    rise = np.diff(levels_db, axis=0, prepend=levels_db[:1])
+    return np.maximum(rise, 0).mean(axis=1)
+
+
+def is_active(described: np.ndarray) -> np.ndarray:
+    """Tell which frames are loud enough to matter, ``(n_frames,)``."""
+    return described[:, N_BANDS] > -ACTIVE_DB
 
 
 def describe_sound(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -87,13 +97,6 @@ def describe_sound(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
         power = (np.abs(spectrum) ** 2).sum(axis=0)
         bands.append(band_power(power, frequencies=stft.f))
     return describe(np.concatenate(bands))
-
-
-def audible(described: np.ndarray) -> np.ndarray:
-    """Bring the bands of a description to their loudness, floored at `-RANGE_DB`."""
-    bands = described[..., :N_BANDS]
-    loudness = described[..., N_BANDS, None]
-    return np.maximum(bands + loudness, -RANGE_DB)
 
 
 def choose_frames(
@@ -118,7 +121,7 @@ def choose_frames(
     ndarray of shape (n_rows,)
         Their numbers, rising; at least two.
     """
-    heard = described[:, N_BANDS] > -ACTIVE_DB
+    heard = is_active(described)
     margin = stft.m_num // stft.hop
     if heard[margin:-margin].sum() > 1:
         heard[:margin] = False
@@ -136,9 +139,10 @@ def choose_frames(
 def align(
     described_b: np.ndarray,
     described_a: np.ndarray,
-    learner: RegressorMixin,
+    learner: FramePath,
     *,
     n_rounds: int = 2,
+    balance: float = 0.4,
     n_study: int = 512,
 ) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is heard.
@@ -147,40 +151,47 @@ def align(
     other stays as it was. The first guess only replaces B's mean colour by A's; then
     `learner` chooses a frame of A for each frame of B, and the rotation that fits these
     pairs best is taken (orthogonal Procrustes, Schönemann 1966), in turns, as in the
-    iterative closest point method (Besl and McKay 1992).
+    iterative closest point method (Besl and McKay 1992). At last B is shifted towards
+    what of A was chosen too rarely.
 
     Parameters
     ----------
     described_b, described_a : ndarray of shape (n_frames, N_BANDS + 2)
         All frames of B and of A.
-    learner : regressor
-        Fitted to A's descriptions; predicts the number of a frame of A.
+    learner : FramePath
+        Fitted to the frames of A to learn from.
     n_rounds : int, default 2
         Rotations; a third changes little.
+    balance : float, default 0.4
+        How much of the difference between A's mean and the mean of what was chosen is
+        made up for: more has more of A's proportions and less of B's shape.
     n_study : int, default 512
         Frames of B to learn the rotation from, in stretches spread over B.
 
     Returns
     -------
     ndarray of shape (n_frames, N_BANDS + 2)
-        B's bands where A's are, at B's loudness; B's loudness and B's flux.
+        Descriptions of what B's frames should be in A's world: B's bands where A's are,
+        B's loudness and B's flux.
     """
     study = _study(len(described_b), n_study)
-    loudness = described_b[:, N_BANDS]
-    heard = loudness > -ACTIVE_DB
-    pairs = study[heard[study]] if heard[study].any() else study
-    levels = audible(described_b)
-    colour_a = learner.X_[:, :N_BANDS].mean(axis=0)
-    colour_b = described_b[heard, :N_BANDS].mean(axis=0)
+    heard = is_active(described_b[study])
+    heard |= not heard.any()  # of silence, all
+    pairs = study[heard]
+    levels = audible(levels_of(described_b))
+    loudness = described_b[:, [N_BANDS]]
+    colour_a = learner.bands_.mean(axis=0)
+    colour_b = described_b[pairs, :N_BANDS].mean(axis=0)
     aligned = described_b.copy()
-    aligned[:, :N_BANDS] += colour_a - colour_b
-    aligned[:, :N_BANDS] = audible(aligned)
+    aligned[:, :N_BANDS] = audible(levels + colour_a - colour_b) - loudness
     for _ in range(n_rounds):
-        chosen = np.zeros(len(described_b), int)
-        chosen[study] = learner.predict(aligned[study])
-        partners = described_a[chosen[pairs], :N_BANDS] + loudness[pairs, None]
-        turn = _rotation(levels[pairs], np.maximum(partners, -RANGE_DB))
-        aligned[:, :N_BANDS] = turn(levels)
+        chosen = learner.predict(aligned[study])[heard]
+        partners = audible(described_a[chosen, :N_BANDS] + loudness[pairs])
+        turn = _rotation(levels[pairs], partners)
+        aligned[:, :N_BANDS] = turn(levels) - loudness
+    chosen = learner.predict(aligned[study])[heard]
+    missing = colour_a - described_a[chosen, :N_BANDS].mean(axis=0)
+    aligned[:, :N_BANDS] += balance * missing
     return aligned
 
 
@@ -205,7 +216,9 @@ def _rotation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray
 class Plan:
     """Which frame of A each frame of B borrows, and what that was decided from."""
 
+    learner: FramePath  # fitted to A's frames
     described_a: np.ndarray  # (n_frames_a, N_BANDS + 2)
+    described_b: np.ndarray  # (n_frames_b, N_BANDS + 2)
     numbers: np.ndarray  # (n_rows,) frames of A that were learned from
     aligned: np.ndarray  # (n_frames_b, N_BANDS + 2) B's descriptions where A lives
     borrowed: np.ndarray  # (n_frames_b,) number of a frame of A
@@ -231,7 +244,8 @@ def make_plan(
     numbers = choose_frames(described_a, stft=stft, seed=seed)
     learner.fit(described_a[numbers], numbers)
     aligned = align(described_b, described_a, learner)
-    return Plan(described_a, numbers, aligned, learner.predict(aligned))
+    borrowed = learner.predict(aligned)
+    return Plan(learner, described_a, described_b, numbers, aligned, borrowed)
 
 
 def borrow(
@@ -260,7 +274,8 @@ def borrow(
         spectrum = magnitude * np.exp(1j * np.angle(spectrum)).astype(np.complex64)
     size_b = np.linalg.norm(spectrum_b, axis=2, keepdims=True)
     size = np.linalg.norm(spectrum, axis=2, keepdims=True)
-    return spectrum * (size_b / (size + 1e-12))
+    # Of next to nothing no sound can be made: it is not lifted by more than 120 dB.
+    return spectrum * (size_b / (size + 1e-6 * size_b + 1e-12))
 
 
 def magnitude_roots(a: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -360,23 +375,29 @@ def convolve_frames(
         At one rate.
     plan : Plan
     model : regressor
-        A fitted `FramePath` predicts the numbers of the frames to borrow. Any other,
-        fitted to `magnitude_roots`, predicts magnitudes; their phases are those of
-        the frames of the plan.
+        Cloned and fitted to A's frames. A `FramePath` predicts the numbers of the
+        frames to borrow; any other predicts magnitudes, whose phases are those of the
+        frames of the plan.
     stft : ShortTimeFFT
     """
-    borrowed = plan.borrowed
-    borrows = isinstance(model, FramePath)
-    if borrows:
-        borrowed = model.predict(plan.aligned)
+    borrowed, averages = plan.borrowed, None
+    known = plan.described_a[plan.numbers]
+    if not isinstance(model, FramePath):
+        roots = magnitude_roots(a, plan.numbers, stft=stft)
+        averages = fit_magnitudes(model, known, roots)
+    elif model.get_params() != plan.learner.get_params():
+        borrowed = clone(model).fit(known, plan.numbers).predict(plan.aligned)
     output = allocate(b.n_samples, b.n_channels)
     most_channels = max(a.n_channels, b.n_channels)
     for rows in frame_blocks(len(borrowed), n_channels=most_channels):
         picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
         magnitude = None
-        if not borrows:
-            magnitude = predict_magnitudes(model, plan.aligned[rows])
+        if averages is not None:
+            magnitude = predict_magnitudes(averages, plan.aligned[rows])
         spectrum_b = analyse(b.samples, stft=stft, rows=rows)
         spectrum = borrow(spectrum_b, picked, magnitude)
         synthesise(output, spectrum, stft=stft, first=rows.start)
+        release(a.samples)
+        release(b.samples)
+        release(output)
     return Sound(output, b.rate)

@@ -1,127 +1,224 @@
-"""B's gesture: its loudness and its articulation, put onto another sound."""
+"""B's gesture: a gain over time that gives another sound B's loudness and onsets.
+
+All gains are in dB, with a point every 3 ms, and the same for all channels.
+"""
+
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
 from scipy.signal import ShortTimeFFT, lfilter
+from scipy.signal.windows import hann
 
 from helpers.audio import Sound, allocate, spans
-from helpers.spectrum import (
-    analyse,
-    cut_frames,
-    frame_blocks,
-    make_stft,
-    mel_bands,
-    n_frames,
-)
+from helpers.estimators import N_BANDS, audible
+from helpers.frames import describe_sound, is_active, levels_of, spectral_flux
+from helpers.spectrum import cut_frames, frame_blocks, n_frames
 
-LOUDNESS_WINDOW, LOUDNESS_HOP = 1536, 256  # samples: 35 and 6 ms at 44.1 kHz
+POINT_SECONDS = 0.0029  # from one point of a gain to the next: 128 samples at 44.1 kHz
+# In points:
+RISE, BEFORE, APART = 4, 9, 16  # how fast a stroke rises, what it rises from, how far
+SMOOTH = 2.75  # apart two are; how smooth a gain is, but at strokes
+AHEAD, SHORT, LONG = 10, 4, 8  # where a stroke can be heard too early; what masks it
 
 
-def loudness_db(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
-    """Measure the power of every frame.
+def fine_power(sound: Sound) -> np.ndarray:
+    """Measure the power of all channels together every 3 ms.
 
     Returns
     -------
-    ndarray of shape (n_channels, n_frames)
-        The mean power under the squared window, in dB; silence is at -200 dB.
+    ndarray of shape (n_points,)
+        Under a Hann window of 12 ms.
     """
+    stft = _fine(sound.rate)
+    n_points = n_frames(sound.n_samples, stft=stft)
     power = []
-    n_rows = n_frames(sound.n_samples, stft=stft)
-    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
+    for rows in frame_blocks(n_points, n_channels=sound.n_channels):
         frames = cut_frames(sound.samples, stft=stft, rows=rows)
-        power.append((frames**2).sum(axis=2) / (stft.win**2).sum())
-    return 10 * np.log10(np.concatenate(power, axis=1) + 1e-20)
+        power.append((frames**2).sum(axis=(0, 2)) / (stft.win**2).sum())
+    return np.concatenate(power)
 
 
-def apply_gain(sound: Sound, gains_db: np.ndarray, *, stft: ShortTimeFFT) -> Sound:
-    """Turn channels up and down along curves.
+def _fine(rate: int) -> ShortTimeFFT:
+    # Where the points lie. Its window is squared with the samples: then it is Hann's.
+    hop_length = max(1, round(POINT_SECONDS * rate))
+    window = np.sqrt(hann(4 * hop_length, sym=False))
+    return ShortTimeFFT(window, hop=hop_length, fs=rate)
 
-    Between its points a curve is cubic: a gain with corners would put sidebands where A
-    has silence.
 
-    Parameters
-    ----------
-    sound : Sound
-    gains_db : ndarray of shape (n_channels or 1, n_frames)
-        A point for every frame, in dB.
-    stft : ShortTimeFFT
-        Says where the frames lie.
+def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
+    """Turn a sound up and down along a curve, ``(n_points,)`` in dB.
+
+    Between its points it is cubic: corners would put sidebands where A has silence.
     """
-    points = (np.arange(gains_db.shape[1]) + stft.p_min) * stft.hop
-    curve = CubicSpline(points, gains_db.T * (np.log(10) / 20))
+    stft = _fine(sound.rate)
+    places = (np.arange(len(gain_db)) + stft.p_min) * stft.hop
+    curve = CubicSpline(places, gain_db * (np.log(10) / 20))
     output = allocate(sound.n_samples, sound.n_channels)
     for rows in spans(sound.samples, output):
-        block = sound.samples[rows]
-        places = rows.start + np.arange(len(block))
-        output[rows] = block * np.exp(curve(places)).astype(np.float32)
+        gain = np.exp(curve(np.arange(rows.start, rows.stop))).astype(np.float32)
+        output[rows] = sound.samples[rows] * gain[:, np.newaxis]
     return Sound(output, sound.rate)
 
 
-def impose_loudness(sound: Sound, b: Sound, *, range_db: float = 60) -> Sound:
-    """Give a sound B's loudness from moment to moment, channel by channel.
+def _in_db(power: np.ndarray, *, range_db: float) -> np.ndarray:
+    # In dB, floored at `range_db` under the maximum.
+    floor = power.max() / 10 ** (range_db / 10)
+    return 10 * np.log10(np.maximum(power, floor) + 1e-20)
 
-    The difference of the two loudness curves is smoothed over some 10 ms: a gain that
-    ripples puts sidebands where A has silence. What lies further than `range_db` under
-    B's loudest moment is taken for silence and not lifted.
+
+def find_strokes(power: np.ndarray, *, rise_db: float = 15) -> np.ndarray:
+    """Find the points where B's power leaps by `rise_db` within 12 ms.
+
+    Parameters
+    ----------
+    power : ndarray of shape (n_points,)
+        Of B, as from `fine_power`.
+    rise_db : float, default 15
+        What rises less has no sharp attack.
     """
-    stft = make_stft(b.rate, LOUDNESS_WINDOW, LOUDNESS_HOP)
-    own, wanted = loudness_db(sound, stft=stft), loudness_db(b, stft=stft)
-    top = wanted.max(axis=1, keepdims=True)
-    gains_db = np.maximum(wanted, top - 110) - np.maximum(own, top - range_db)
-    return apply_gain(sound, gaussian_filter1d(gains_db, 1.5, axis=1), stft=stft)
+    power = np.maximum(power, power.max() * 1e-8 + 1e-20)
+    ahead = maximum_filter1d(power, RISE, origin=-(RISE // 2))
+    past = uniform_filter1d(power, BEFORE, origin=(BEFORE - 1) // 2)
+    rise = np.zeros(len(power))
+    rise[2:] = 10 * np.log10(ahead[2:] / past[:-2])
+    highest = rise >= maximum_filter1d(rise, 2 * APART + 1)
+    return np.flatnonzero(highest & (rise > rise_db))
 
 
-def bands_db(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
-    """Measure forty mel bands in dB, the mean of the channels, ``(n_frames, 40)``."""
-    weights = mel_bands(stft.f, 40)
-    bands = []
-    n_rows = n_frames(sound.n_samples, stft=stft)
-    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
-        spectrum = analyse(sound.samples, stft=stft, rows=rows)
-        power = (np.abs(spectrum) ** 2).mean(axis=0)
-        bands.append(10 * np.log10(power @ weights + 1e-9))
-    return np.concatenate(bands)
+def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:
+    """Find the gain that follows B's loudness.
 
+    Smooth, for a gain that ripples puts sidebands where A has silence; but never
+    across a stroke, which would be heard too early.
 
-def spectral_flux(bands: np.ndarray) -> np.ndarray:
-    """Measure how much bands, 60 dB deep, rise since the frame before, ``(n_frames,)``.
-
-    The mean over the bands, in dB.
+    Parameters
+    ----------
+    own, wanted : ndarray of shape (n_points,)
+        Power of the sound and of B.
+    strokes : ndarray of int
+        As from `find_strokes`.
     """
-    bands = np.maximum(bands, bands.max() - 60)
-    return np.maximum(np.diff(bands, axis=0, prepend=bands[:1]), 0).mean(axis=1)
+    gain_db = _in_db(wanted, range_db=80) - _in_db(own, range_db=60)
+    edges = np.unique([0, *strokes, len(own)])
+    for start, stop in pairwise(edges):
+        stretch = gain_db[start:stop]
+        gain_db[start:stop] = gaussian_filter1d(stretch, SMOOTH, mode="nearest")
+    return gaussian_filter1d(gain_db, 0.7)
 
 
 def articulate(
-    sound: Sound,
-    b: Sound,
+    described: np.ndarray,
+    described_b: np.ndarray,
     *,
-    stft: ShortTimeFFT,
-    n_rounds: int = 4,
-    step: float = 0.5,
-    leak: float = 0.7,
+    frames_per_second: float,
+    level: float = 0.6,
+    n_rounds: int = 2,
+    step: float = 0.7,
+    leak: float = 0.65,
     limit_db: float = 8,
-) -> Sound:
-    """Lean into B's onsets and duck those that only A has.
+) -> np.ndarray:
+    """Find the gain that leans into B's onsets and softens those that only A has.
 
-    Where B's spectral flux exceeds the sound's own, a gain rises and falls back at once
-    (it keeps `leak` of itself from frame to frame); where the sound moves and B does
-    not, it dips; by `limit_db` at most, and for all channels alike. B's flux counts in
-    proportion to the sound's, over six seconds. Each round adds `step` of what the last
-    one left to do.
+    First the mean level of the bands is brought nearer to B's. Then, where B's spectral
+    flux exceeds the sound's own, the gain rises and falls back at once (it keeps `leak`
+    of itself from frame to frame); where the sound moves and B does not, it dips.
+
+    Parameters
+    ----------
+    described, described_b : ndarray of shape (n_frames, N_BANDS + 2)
+        Of the sound, at B's loudness already, and of B.
+    frames_per_second : float
+    level, step, leak : float
+        Shares from 0 to 1: of the difference of levels, and of what onsets lack in each
+        of `n_rounds`, that are made up for.
+    limit_db : float, default 8
+        The most that either part of the gain does.
+
+    Returns
+    -------
+    ndarray of shape (n_frames,)
     """
-    bands = bands_db(sound, stft=stft)
-    flux = spectral_flux(bands)
-    wanted = spectral_flux(bands_db(b, stft=stft))
-    span = round(6 * b.rate / stft.hop)
-    # A running sum can end up just under zero.
-    size = uniform_filter1d(flux**2, span).clip(0)
-    size_b = uniform_filter1d(wanted**2, span).clip(0)
-    wanted = wanted * np.sqrt(size / (size_b + 1e-3))
-    gain_db = np.zeros_like(wanted)
+    levels, wanted = levels_of(described), levels_of(described_b)
+    lower = audible(wanted).mean(axis=1) - audible(levels).mean(axis=1)
+    gain_db = level * (lower - lower[is_active(described_b)].mean())
+    gain_db = np.clip(gain_db, -limit_db, limit_db)
+    # B's flux counts in proportion to the sound's, over six seconds.
+    flux, flux_b = spectral_flux(levels), spectral_flux(wanted)
+    span = round(6 * frames_per_second)
+    size, size_b = (uniform_filter1d(x**2, span).clip(0) for x in (flux, flux_b))
+    flux_b = flux_b * np.sqrt(size / (size_b + 1e-3)).clip(0, 1.5)
+    onsets_db = np.zeros_like(gain_db)
     for _ in range(n_rounds):
-        flux = spectral_flux(bands + gain_db[:, None])
-        gain_db += lfilter([step], [1, -leak], wanted - flux)
-        gain_db = np.clip(gain_db, -limit_db, limit_db)
-    return apply_gain(sound, gain_db[None], stft=stft)
+        turned = levels + (gain_db + onsets_db)[:, np.newaxis]
+        onsets_db += lfilter([step], [1, -leak], flux_b - spectral_flux(turned))
+        onsets_db = np.clip(onsets_db, -limit_db, limit_db)
+    return gain_db + onsets_db
+
+
+def duck(
+    own: np.ndarray,
+    wanted: np.ndarray,
+    strokes: np.ndarray,
+    *,
+    near_db: float = -3,
+    far_db: float = 5,
+) -> np.ndarray:
+    """Find the gain that turns down what B has not.
+
+    That is what stands `far_db` above B's loudest of the last 20 ms; and in the 30 ms
+    ahead of a stroke, where a frame that holds the stroke already sounds, even what is
+    `near_db` above B's loudest of the last 10 ms.
+
+    Parameters
+    ----------
+    own, wanted, strokes
+        As in `follow`.
+    """
+    own_db, wanted_db = 10 * np.log10(own + 1e-20), _in_db(wanted, range_db=80)
+    points = np.arange(len(own))
+    following = np.append(strokes, 2 * len(own) + AHEAD)  # after the last one: far away
+    ahead = following[np.searchsorted(strokes, points, side="right")] - points
+    near = maximum_filter1d(wanted_db, SHORT, origin=SHORT // 2 - 1) + near_db
+    far = maximum_filter1d(wanted_db, LONG, origin=LONG // 2 - 1) + far_db
+    ceiling = np.where(ahead < AHEAD, near, far)
+    return gaussian_filter1d(np.minimum(0, ceiling - own_db), 1)
+
+
+def gesture_gain(
+    sound: Sound, b: Sound, described_b: np.ndarray, *, stft: ShortTimeFFT
+) -> np.ndarray:
+    """Find the gain that gives a sound B's gesture: follow, articulate, duck.
+
+    Parameters
+    ----------
+    sound, b : Sound
+        Of one length and rate.
+    described_b : ndarray of shape (n_frames, N_BANDS + 2)
+        All frames of B, as from `helpers.frames.describe_sound`.
+    stft : ShortTimeFFT
+        That they were described with.
+
+    Returns
+    -------
+    ndarray of shape (n_points,)
+        For `apply_gain`.
+    """
+    own, wanted = fine_power(sound), fine_power(b)
+    own *= wanted.sum() / (own.sum() + 1e-20)
+    strokes = find_strokes(wanted)
+    gain_db = follow(own, wanted, strokes)
+
+    fine = _fine(sound.rate)
+    seconds = (np.arange(len(own)) + fine.p_min) * fine.delta_t
+    described = describe_sound(sound, stft=stft)
+    centres = (np.arange(len(described)) + stft.p_min) * stft.delta_t
+    described[:, N_BANDS] += np.interp(centres, seconds, gain_db)
+    described[:, N_BANDS] -= described[:, N_BANDS].max()
+    by_frame = articulate(described, described_b, frames_per_second=1 / stft.delta_t)
+    gain_db += CubicSpline(centres, by_frame)(seconds)
+
+    own *= 10 ** (gain_db / 10)
+    own *= wanted.sum() / (own.sum() + 1e-20)
+    return gain_db + duck(own, wanted, strokes)

@@ -15,12 +15,13 @@ from sklearn.linear_model import (
     Ridge,
     SGDRegressor,
 )
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.audio import AudioError
-from helpers.estimators import FramePath, SparseMixture
+from helpers.estimators import FramePath
 
 
 class Model(NamedTuple):
@@ -33,19 +34,14 @@ class Model(NamedTuple):
 
 CATALOGUE = {
     "nearest_path": Model(
-        lambda seed: FramePath(jump_cost=4, flux_weight=0.5, loudness_weight=0.01),
+        lambda seed: FramePath(jump_cost=5, flux_weight=0.5, loudness_weight=0.03),
         "frames",
         "stretches of the sound that was learned, cut to the other's gesture",
     ),
     "nearest_neighbours": Model(
-        lambda seed: FramePath(loudness_weight=0.01),
+        lambda seed: KNeighborsRegressor(1),
         "frames",
-        "a mosaic of single moments: sharp, granular, restless",
-    ),
-    "sparse_mixture": Model(
-        lambda seed: SparseMixture(),
-        "frames",
-        "several moments at once: dense, choral",
+        "a mosaic of single moments: closest to B's changes, granular, restless",
     ),
     "ridge": Model(
         lambda seed: make_pipeline(StandardScaler(), Ridge(10.0)),
@@ -56,11 +52,6 @@ CATALOGUE = {
         lambda seed: PLSRegression(8),
         "frames",
         "like ridge, along the few directions that matter: a little bolder",
-    ),
-    "bayesian_ridge_frames": Model(
-        lambda seed: make_pipeline(StandardScaler(), BayesianRidge()),
-        "frames",
-        "ridge that chooses its own caution, component by component",
     ),
     "extra_trees": Model(
         lambda seed: ExtraTreesRegressor(40, min_samples_leaf=2, random_state=seed),
