@@ -21,8 +21,9 @@ from helpers.spectrum import make_stft, n_frames, pick_frames
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = {"A": "#0072B2", "B": "#D55E00", "result": "#009E73", "other": "#999999"}
 RANGE_DB = 90  # depth of a spectrogram
-LOSSLESS_SECONDS = 30  # players of longer sounds are compressed
-EMBEDDED_SECONDS = 600  # players of still longer ones are links to their files
+LOSSLESS_SECONDS = 10  # players of longer sounds are compressed
+EMBEDDED_SECONDS = 600  # of still longer ones only the beginning is in the page
+LINKED_SECONDS = 60  # what has a file and is longer is a link to it
 
 
 def draw_waveform(ax: Axes, sound: Sound, *, name: str, title: str) -> Axes:
@@ -230,8 +231,9 @@ def player(
 ) -> HTML:
     """Show a labelled player that keeps the level, and says its length.
 
-    Up to half a minute is embedded in the page without loss, up to ten minutes as Ogg
-    Vorbis; a longer sound is a link to its file or, without a `path`, its beginning.
+    Up to ten seconds are embedded in the page without loss, up to ten minutes as Ogg
+    Vorbis. Where a sound has a file, over a minute of it is a link to that instead;
+    without one, of over ten minutes the first ten are played, and the label says so.
 
     Parameters
     ----------
@@ -244,12 +246,12 @@ def player(
         False makes short sounds Ogg Vorbis too: a tenth of the size.
     """
     label = f"{label} ({_length(sound.duration)})"
-    if lossless and sound.duration <= LOSSLESS_SECONDS:
+    if path is not None and sound.duration > LINKED_SECONDS:
+        source = quote(Path(path).as_posix())
+    elif lossless and sound.duration <= LOSSLESS_SECONDS:
         source = _embed(sound, format="FLAC", subtype="PCM_16")
     elif sound.duration <= EMBEDDED_SECONDS:
         source = _embed(sound, format="OGG", subtype="VORBIS")
-    elif path is not None:
-        source = quote(Path(path).as_posix())
     else:
         label += f", the first {_length(EMBEDDED_SECONDS)} of it"
         first = Sound(sound.samples[: EMBEDDED_SECONDS * sound.rate], sound.rate)

@@ -1,11 +1,12 @@
 """Synthesise the demo sounds: ``python input_audio/make_demo_sounds.py``.
 
 Each is a small physical model with its own seed, so the samples are the same every
-time; all are free for any use. Bell and bar partials: N. H. Fletcher and T. D. Rossing,
-*The Physics of Musical Instruments* (2nd ed., Springer 1998). Vowels: G. E. Peterson
-and H. L. Barney, "Control methods used in a study of the vowels", JASA 24 (1952). Two
-voices of a bird: R. A. Suthers, "Contributions to birdsong from the left and right
-sides of the intact syrinx", Nature 347 (1990).
+time, to one step of their precision; all are free for any use. Bell and bar partials:
+N. H. Fletcher and T. D. Rossing, *The Physics of Musical Instruments* (2nd ed.,
+Springer 1998). Vowels: G. E. Peterson and H. L. Barney, "Control methods used in a
+study of the vowels", JASA 24 (1952). Two voices of a bird: R. A. Suthers,
+"Contributions to birdsong from the left and right sides of the intact syrinx", Nature
+347 (1990).
 """
 
 from pathlib import Path

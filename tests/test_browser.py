@@ -146,8 +146,11 @@ def test_restart_and_run_all_draws_every_picture_and_loads_every_sound(notebook)
     check_whole(notebook)
     seconds = notebook.evaluate(SECONDS)
     # Ogg Vorbis fills up its last block.
-    assert seconds["A, the timbre (0.5 s)"] == pytest.approx(A_SECONDS, abs=0.05)
-    assert seconds["the result (0.4 s)"] == pytest.approx(B_SECONDS, abs=0.05)
+    a, result = "A: input_audio/bell.wav (0.5 s)", "the result (0.4 s)"
+    assert seconds[a] == pytest.approx(A_SECONDS, abs=0.05)
+    assert seconds[f"{result}: output_audio/bell_to_bird.wav"] == pytest.approx(
+        B_SECONDS
+    )
 
 
 def test_after_run_all_the_user_sees_the_result(notebook):
@@ -191,7 +194,8 @@ def test_another_file_in_the_first_cell_gives_another_result(notebook):
     restart_and_run_all(notebook)
     check_whole(notebook)
     seconds = notebook.evaluate(SECONDS)
-    assert seconds["the result (0.7 s)"] == pytest.approx(LATER_B_SECONDS, abs=0.05)
+    result = "the result (0.7 s): output_audio/bell_to_later.wav"
+    assert seconds[result] == pytest.approx(LATER_B_SECONDS)
 
 
 def test_a_wrong_name_shows_one_sentence(notebook):
