@@ -57,12 +57,12 @@ def main() -> None:
     draw_pipeline(ax)
     figure.savefig(PICTURES / "pipeline.png", dpi=110)
 
-    a, b = (load(ROOT / "input_audio" / f"{name}.wav") for name in ("bell", "bird"))
+    a, b = (load(ROOT / "input_audio" / f"{name}.wav") for name in ("voice", "drums"))
     result = finish(predictive_convolution(a, b))
     sounds = {
-        "A: a bell": a,
-        "B: a bird": b,
-        "the bell, moving as the bird sings": result,
+        "A: a voice": a,
+        "B: drums": b,
+        "the voice, struck like the drums": result,
     }
     size = {"figsize": (12, 3.6), "sharey": True, "layout": "constrained"}
     figure, axes = plt.subplots(1, 3, **size)

@@ -47,7 +47,7 @@ SECONDS = """Object.fromEntries([...document.querySelectorAll("figure")].map(fig
 def project(tmp_path_factory):
     """Copy the project, with short sounds of the names that the notebook has in it."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    sounds = {"bell": A_SECONDS, "bird": B_SECONDS, "later": LATER_B_SECONDS}
+    sounds = {"voice": A_SECONDS, "drums": B_SECONDS, "later": LATER_B_SECONDS}
     for seed, (name, seconds) in enumerate(sounds.items()):
         path = folder / "input_audio" / f"{name}.wav"
         write_sound(path, seed=seed, seconds=seconds, rate=44100, channels=1)
@@ -146,16 +146,16 @@ def test_restart_and_run_all_draws_every_picture_and_loads_every_sound(notebook)
     check_whole(notebook)
     seconds = notebook.evaluate(SECONDS)
     # Ogg Vorbis fills up its last block.
-    a, result = "A: input_audio/bell.wav (0.5 s)", "the result (0.4 s)"
+    a, result = "A: input_audio/voice.wav (0.5 s)", "the result (0.4 s)"
     assert seconds[a] == pytest.approx(A_SECONDS, abs=0.05)
-    assert seconds[f"{result}: output_audio/bell_to_bird.wav"] == pytest.approx(
+    assert seconds[f"{result}: output_audio/voice_to_drums.wav"] == pytest.approx(
         B_SECONDS
     )
 
 
 def test_after_run_all_the_user_sees_the_result(notebook):
     player = notebook.locator("audio").last
-    assert "bell_to_bird.wav" in player.locator("..").inner_text()
+    assert "voice_to_drums.wav" in player.locator("..").inner_text()
     notebook.wait_for_function(
         "() => {const place = [...document.querySelectorAll('audio')].pop()"
         ".getBoundingClientRect(); return place.top >= 0 && "
@@ -194,7 +194,7 @@ def test_another_file_in_the_first_cell_gives_another_result(notebook):
     restart_and_run_all(notebook)
     check_whole(notebook)
     seconds = notebook.evaluate(SECONDS)
-    result = "the result (0.7 s): output_audio/bell_to_later.wav"
+    result = "the result (0.7 s): output_audio/voice_to_later.wav"
     assert seconds[result] == pytest.approx(LATER_B_SECONDS)
 
 
@@ -202,12 +202,12 @@ def test_a_wrong_name_shows_one_sentence(notebook):
     notebook.locator(".cm-line", has_text="fileB = ").first.click()
     notebook.keyboard.press("Home")
     notebook.keyboard.press("Shift+End")
-    notebook.keyboard.insert_text('fileB = "brid.wav"')
+    notebook.keyboard.insert_text('fileB = "durms.wav"')
     restart_and_run_all(notebook, complete=False)
     notebook.wait_for_function(f"({COMPLAINTS}).length > 0", timeout=MINUTE)
     (shown,) = notebook.evaluate(COMPLAINTS)
     assert shown.strip().startswith(
-        "AudioError: brid.wav cannot be read (it is not there, nor in input_audio): "
-        "check the name, perhaps it is input_audio/bird.wav"
+        "AudioError: durms.wav cannot be read (it is not there, nor in input_audio): "
+        "check the name, perhaps it is input_audio/drums.wav"
     )
     assert len(shown.strip().splitlines()) == 1
