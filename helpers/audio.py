@@ -2,19 +2,19 @@
 
 import difflib
 import filecmp
-import glob
 import mmap
 import os
 import platform
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
-from itertools import count
+from numbers import Integral
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -27,7 +27,9 @@ IN_MEMORY = 2**24  # values (64 MiB of float32); anything longer lives on disk
 BLOCK = 2**20  # values handled at a time
 RIFF_LIMIT = 2**32 - 2**20  # bytes that a WAV can count in its 32 bits
 BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
-INPUT_FOLDER = Path("input_audio")  # where a name without a folder is looked for
+SUBTYPES = {".wav": ["PCM_16", "PCM_24", "FLOAT"], ".flac": ["PCM_16", "PCM_24"]}
+INPUT_FOLDER = Path("input_audio")  # where names are looked for too
+PART = f".predictive_convolution-{platform.node()}-"  # how unfinished files begin
 
 
 class AudioError(ValueError):
@@ -87,15 +89,22 @@ def allocate(n_samples: int, n_channels: int) -> np.ndarray:
     """
     if n_samples * n_channels <= IN_MEMORY:
         return np.zeros((n_samples, n_channels), np.float32)
-    n_bytes = 4 * n_samples * n_channels
-    with tempfile.TemporaryFile() as file:
-        try:
-            for start in range(0, n_bytes, BLOCK):
-                file.write(bytes(min(BLOCK, n_bytes - start)))
-            file.flush()
-        except OSError:
-            raise _temporary_folder_is_full() from None
+    with _temporary_file() as file:
+        for _ in range(0, 4 * n_samples * n_channels, BLOCK):
+            file.write(bytes(BLOCK))
+        file.flush()
         return np.memmap(file, np.float32, "r+", shape=(n_samples, n_channels))
+
+
+@contextmanager
+def _temporary_file():
+    # It has no name, and goes away when nothing uses it any more.
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield file
+    except OSError:
+        folder = tempfile.tempdir or "The folder for temporary files"
+        raise AudioError(f"{folder} is full: free some space in it.") from None
 
 
 def spans(*arrays: np.ndarray, size: int | None = None) -> Iterator[slice]:
@@ -117,15 +126,17 @@ def spans(*arrays: np.ndarray, size: int | None = None) -> Iterator[slice]:
             release(array)
 
 
+def blocks(sound: Sound) -> Iterator[np.ndarray]:
+    """Yield the samples of a sound a part at a time, as `spans` does."""
+    for rows in spans(sound.samples):
+        yield sound.samples[rows]
+
+
 def release(array: np.ndarray) -> None:
     """Let the memory of an array go that is mapped from disk; its values stay there."""
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _temporary_folder_is_full() -> AudioError:
-    return AudioError(f"{tempfile.gettempdir()} is full: free some space in it.")
 
 
 # Reading ------------------------------------------------------------------------------
@@ -137,7 +148,7 @@ def load(path: str | Path) -> Sound:
     Parameters
     ----------
     path : str or Path
-        A name without a folder is looked for in ``input_audio`` too.
+        What is not there is looked for in ``input_audio`` too.
 
     Returns
     -------
@@ -153,22 +164,26 @@ def load(path: str | Path) -> Sound:
     found = find(path)
     name = shown(found)
     try:
-        sound, fault = _read(found)
-        if not sound.n_samples and found.stat().st_size < 4 * IN_MEMORY:
-            data = _with_open_end(found.read_bytes())
-            if data:
-                sound, fault = _read(BytesIO(data))
-                fault = "its header claims no samples"
+        sound, fault = _read(_encoded(found))
+        if sound.n_samples == 0:
+            sound = _read_to_the_end(found)
+            fault = "its header claims no samples"
     except (LibsndfileError, OSError, TypeError) as error:
-        reason = str(error).split(": ")[-1].strip(".").replace(". ", ", ")
         raise AudioError(
-            f"{name} cannot be read ({reason}): check the name or export it as WAV."
+            f"{name} cannot be read ({_reason(error)}): check the name or export it as "
+            "WAV."
         ) from None
     check(sound, name=name)
     if fault:
         text = f"{name} is damaged ({fault}): what is there was read; export it again."
         warnings.warn(text, AudioWarning, stacklevel=2)
     return sound
+
+
+def _reason(error: Exception) -> str:
+    # What the system or libsndfile says, without the name of the file.
+    text = getattr(error, "strerror", None) or str(error).split(": ")[-1]
+    return text.strip(".").replace(". ", ", ")
 
 
 def find(path: str | Path) -> Path:
@@ -179,60 +194,39 @@ def find(path: str | Path) -> Path:
     AudioError
         When there is none, with names that are like it.
     """
-    text = _as_text(path)
-    name = shown(text)
-    if re.match(r"\w+://", text):
-        raise AudioError(
-            f"{name} cannot be read (it is on the web): check the name, "
-            "or download the file and give its place on this computer."
-        )
-    if re.match(r"[A-Za-z]:\\", text) and os.name != "nt":
-        raise AudioError(
-            f"{name} cannot be read (it is a place on a Windows computer): check the "
-            "name, or copy the file into input_audio and give its name."
-        )
-    if os.name != "nt":
-        text = text.replace("\\", "/")
-    with suppress(RuntimeError):  # a user that is not known here
-        text = str(Path(text).expanduser())
-    wanted = Path(text)
-    places = [wanted]
-    if wanted.parent == Path():
-        places.append(INPUT_FOLDER / wanted)
-    for place in places:
-        with suppress(OSError, ValueError):
-            if place.is_file():
-                return place
-    raise AudioError(_not_found(wanted, name))
-
-
-def _as_text(path: str | Path) -> str:
     if not isinstance(path, str | Path):
         raise AudioError(
             f"{path!r} cannot be read (it is no name of a file): check the name, "
             'which is written in quotes, as in "input_audio/bell.wav".'
         )
-    return str(path).strip().strip("\"'")
+    if "://" in str(path):
+        raise AudioError(f"{shown(path)} is on the web: download the file first.")
+    wanted = Path(str(path).strip().strip("\"'").replace("\\", "/"))
+    reason = f"it is not there, nor in {INPUT_FOLDER}"
+    with suppress(OSError, ValueError, RuntimeError):  # a name that no file can have
+        wanted = wanted.expanduser()
+        for place in (wanted, INPUT_FOLDER / wanted):
+            if place.is_file():
+                return place
+            if place.is_dir():
+                reason = "it is a folder"
+            elif place.exists():
+                reason = "it is a device or a pipe, and no file"
+            elif place.is_symlink():
+                reason = "it is a link that leads nowhere"
+    like = _names_like(wanted)
+    hint = f", perhaps it is {like}" if like else f" or put it into {INPUT_FOLDER}"
+    raise AudioError(f"{shown(path)} cannot be read ({reason}): check the name{hint}.")
 
 
-def _not_found(wanted: Path, name: str) -> str:
-    folders = {wanted.parent, INPUT_FOLDER}
-    there = set()
-    for folder in folders:
+def _names_like(wanted: Path) -> str:
+    known = {}
+    for folder in (wanted.parent, INPUT_FOLDER):
         with suppress(OSError, ValueError):
-            there |= {shown(other) for other in folder.iterdir()}
-    reason = "it is not there"
-    with suppress(OSError, ValueError):
-        if wanted.is_dir():
-            reason = "it is a folder"
-    if wanted.parent == Path():
-        reason += f", nor in {INPUT_FOLDER}"
-    text = f"{name} cannot be read ({reason}): check the name"
-    like = difflib.get_close_matches(str(wanted), there, n=3, cutoff=0.5)
-    like += difflib.get_close_matches(str(INPUT_FOLDER / wanted), there, n=3)
-    if like:
-        return f"{text}, perhaps it is {' or '.join(dict.fromkeys(like))}."
-    return f"{text} or put the file into {INPUT_FOLDER}."
+            files = [file for file in folder.iterdir() if file.is_file()]
+            known |= {file.stem.lower(): shown(file) for file in files}
+    like = difflib.get_close_matches(wanted.stem.lower(), known)
+    return " or ".join(known[stem] for stem in like)
 
 
 def shown(path: str | Path) -> str:
@@ -241,41 +235,42 @@ def shown(path: str | Path) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _read(source: Path | BytesIO) -> tuple[Sound, str]:
+def _encoded(path: Path) -> str | bytes:
+    # As bytes, a name need not be in UTF-8; on Windows there are no others.
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def _read(source: str | bytes | BinaryIO) -> tuple[Sound, str]:
     # A sound, and what is wrong with its file if anything is.
     with soundfile.SoundFile(source) as file:
         file.seekable = lambda: False  # its seek after each read fails on a short FLAC
         sound = Sound(_collect(file), file.samplerate)
-        claimed = file.frames
-        log = file.extra_info.partition("\n")[2]  # its first line is the file's name
-    if claimed > sound.n_samples or claimed == 0:
-        return sound, _claim(claimed, sound.n_samples, "samples")
+        return sound, _fault(file, sound.n_samples)
+
+
+def _fault(file: soundfile.SoundFile, n_samples: int) -> str:
+    if file.frames > n_samples or file.frames == 0:
+        return f"its header claims {file.frames} samples, {n_samples} are there"
     # libsndfile mends wrong sizes without a word, except in its log.
+    log = file.extra_info.partition("\n")[2]  # its first line is the file's name
     sizes = r"(?:data|SSND|Size|size|riff) *: (\d+) \(should be (\d+)"
     for size, real in re.findall(sizes, log):
         if int(size) > int(real) or size == "0":
-            return sound, _claim(size, real, "bytes")
+            return f"its header claims {size} bytes, {real} are there"
     if re.search("a truncated|end-of-stream bit|Junk after the last page", log):
-        return sound, "its end is missing"
-    return sound, ""
-
-
-def _claim(claimed: int | str, real: int | str, unit: str) -> str:
-    return f"its header claims {claimed} {unit}, {real} are there"
+        return "its end is missing"
+    return ""
 
 
 def _collect(file: soundfile.SoundFile) -> np.ndarray:
     # All samples, whatever the header claims: a FLAC can claim terabytes.
     n_samples = 0
-    with tempfile.TemporaryFile() as spool:
-        try:
-            with suppress(LibsndfileError):  # a decoder that gave up: keep what came
-                while len(block := file.read(4096, "float32", always_2d=True)):
-                    block.tofile(spool)
-                    n_samples += len(block)
-            spool.flush()
-        except OSError:
-            raise _temporary_folder_is_full() from None
+    with _temporary_file() as spool:
+        with suppress(LibsndfileError):  # a decoder that gave up: keep what came
+            while len(block := file.read(4096, "float32", always_2d=True)):
+                block.tofile(spool)
+                n_samples += len(block)
+        spool.flush()
         shape = (n_samples, file.channels)
         if n_samples * file.channels > IN_MEMORY:
             return np.memmap(spool, np.float32, "r+", shape=shape)
@@ -283,44 +278,74 @@ def _collect(file: soundfile.SoundFile) -> np.ndarray:
         return np.fromfile(spool, np.float32).reshape(shape)
 
 
-def _with_open_end(data: bytes) -> bytes:
-    # A WAV whose recorder was cut off says that it has no samples: let it say that they
-    # go on to the end of the file. Empty for anything else.
-    at = data.find(b"data") + 4
-    size = data[at : at + 4]
-    after = data[at + 4 : at + 8].strip()
-    if data[8:12] != b"WAVE" or at < 4 or after.isalnum():
-        return b""
-    return data[:at] + b"\xff" * len(size) + data[at + 4 :]
+def _read_to_the_end(path: Path) -> Sound:
+    # A WAV whose recorder was cut off says that it has no samples: read a copy that
+    # says that they go on to the end of the file.
+    with path.open("rb") as file, _temporary_file() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        before, found, after = copy.read(2**16).partition(b"data\0\0\0\0")
+        another_chunk_follows = after[:4].strip().isalnum()
+        if found and not another_chunk_follows:
+            copy.seek(len(before))
+            copy.write(b"data\xff\xff\xff\xff")
+        copy.seek(0)
+        return _read(copy)[0]
 
 
 def check(sound: Sound, *, name: str) -> None:
     """Raise `AudioError`, naming it `name`, if nothing can be made of a sound."""
+    if np.ndim(sound.samples) != 2 or not 1 <= sound.n_channels <= 64:
+        raise AudioError(
+            f"{name} has samples of shape {np.shape(sound.samples)}: give them the "
+            "shape (n_samples, n_channels), with 1 to 64 channels."
+        )
     if sound.n_samples < 2:
-        raise AudioError(
-            f"{name} holds under 2 samples: choose another or export it again."
-        )
-    if sound.n_channels > 64:
-        raise AudioError(f"{name} has over 64 channels: export it with fewer.")
-    if not 1 <= sound.rate <= 768_000:
-        raise AudioError(f"{name} is over 768 kHz: export it at 48 kHz.")
+        raise AudioError(f"{name} holds under 2 samples: choose another.")
+    if not isinstance(sound.rate, Integral) or not 1 <= sound.rate <= 768_000:
+        raise AudioError(f"{name} is at {sound.rate!r} Hz: export it at 48000 Hz.")
     peak = peak_of(sound)
-    if not np.isfinite(peak):
-        raise AudioError(f"{name} holds NaN or infinite samples: export it again.")
+    if not peak <= 1e6:  # nan is not, either
+        raise AudioError(f"{name} holds NaN or is over +120 dBFS: export it again.")
     if peak < 1e-6:
-        raise AudioError(
-            f"{name} is silent (under -120 dBFS): choose a sound to be heard."
-        )
-    if peak > 1e6:
-        raise AudioError(f"{name} is over +120 dBFS: export it within full scale.")
+        raise AudioError(f"{name} is silent (under -120 dBFS): choose another.")
 
 
 def peak_of(sound: Sound) -> float:
     """Find the largest absolute value of all samples; nan if any is."""
-    peak = 0.0
+    peaks = [np.abs(block).max() for block in blocks(sound)]
+    return float(np.max(peaks, initial=0))
+
+
+def rms_of(sound: Sound) -> float:
+    """Find the root of the mean square of all samples."""
+    squares = sum(np.square(block, dtype=float).sum() for block in blocks(sound))
+    return float(np.sqrt(squares / sound.samples.size))
+
+
+def means_of(sound: Sound) -> np.ndarray:
+    """Find the mean of each channel, ``(n_channels,)``."""
+    sums = sum(block.sum(axis=0, dtype=float) for block in blocks(sound))
+    return sums / sound.n_samples
+
+
+def ends_of(sound: Sound, *, threshold_db: float) -> tuple[int, int]:
+    """Find the first and the last sample that are not silent.
+
+    Parameters
+    ----------
+    sound : Sound
+    threshold_db : float
+        Silence is over this far under the peak.
+    """
+    limit = peak_of(sound) * 10 ** (threshold_db / 20)
+    first, last = sound.n_samples, 0
     for rows in spans(sound.samples):
-        peak = np.maximum(peak, np.abs(sound.samples[rows]).max())
-    return float(peak)
+        loud = np.flatnonzero(np.abs(sound.samples[rows]).max(axis=1) >= limit)
+        if len(loud):
+            first = min(first, rows.start + loud[0])
+            last = rows.start + loud[-1]
+    return first, last
 
 
 def describe(sound: Sound) -> dict[str, float]:
@@ -333,33 +358,26 @@ def describe(sound: Sound) -> dict[str, float]:
         ``rms_db`` in dB of full scale; ``dc_offset``, the mean of the worst channel;
         ``clipped``, the share of samples in flat tops, 3 or more in a row at a peak of
         .99 or over (within two 16-bit steps: +32767 and -32768 are both full scale);
-        ``silence_before`` and ``silence_after``, the seconds at the ends that are 60 dB
-        or more under the peak.
+        ``silence_before`` and ``silence_after``, the seconds at the ends that are over
+        60 dB under the peak.
     """
     peak = peak_of(sound)
     top = max(0.99, peak - 2**-14)
-    sums = np.zeros(sound.n_channels)
-    squares = flat = 0.0
-    heard = []
-    for rows in spans(sound.samples):
-        block = sound.samples[rows]
-        sums += block.sum(axis=0, dtype=float)
-        squares += np.square(block, dtype=float).sum()
-        flat += binary_opening(np.abs(block) >= top, np.ones((3, 1))).sum()
-        moments = np.flatnonzero((np.abs(block) > peak / 1000).any(axis=1))
-        heard.extend(rows.start + moments[[0, -1]] if len(moments) else [])
-    size = sound.n_samples * sound.n_channels
-    means = sums / sound.n_samples
+    three_in_a_row = np.ones((3, 1))
+    clipped = 0
+    for block in blocks(sound):
+        clipped += binary_opening(np.abs(block) >= top, three_in_a_row).sum()
+    first, last = ends_of(sound, threshold_db=-60)
     return {
         "duration": sound.duration,
         "rate": sound.rate,
         "channels": sound.n_channels,
         "peak_db": 20 * np.log10(peak),
-        "rms_db": 10 * np.log10(squares / size),
-        "dc_offset": float(max(means, key=abs)),
-        "clipped": flat / size,
-        "silence_before": min(heard) / sound.rate,
-        "silence_after": (sound.n_samples - 1 - max(heard)) / sound.rate,
+        "rms_db": 20 * np.log10(rms_of(sound)),
+        "dc_offset": float(max(means_of(sound), key=abs)),
+        "clipped": clipped / sound.samples.size,
+        "silence_before": first / sound.rate,
+        "silence_after": (sound.n_samples - 1 - last) / sound.rate,
     }
 
 
@@ -370,17 +388,12 @@ def mono(sound: Sound) -> Sound:
     """Mix all channels to one: their mean, or the first if the mean cancels out."""
     if sound.n_channels == 1:
         return sound
-    of_mean = of_first = 0.0
-    for rows in spans(sound.samples):
-        block = sound.samples[rows]
-        of_mean += np.square(block.mean(axis=1)).sum()
-        of_first += np.square(block[:, 0]).sum()
-    cancels = of_mean < 0.01 * of_first
-    output = allocate(sound.n_samples, 1)
-    for rows in spans(sound.samples, output):
-        block = sound.samples[rows]
-        output[rows, 0] = block[:, 0] if cancels else block.mean(axis=1)
-    return Sound(output, sound.rate)
+    mean = Sound(allocate(sound.n_samples, 1), sound.rate)
+    for rows in spans(sound.samples, mean.samples):
+        mean.samples[rows] = sound.samples[rows].mean(axis=1, keepdims=True)
+    first = Sound(sound.samples[:, :1], sound.rate)
+    cancels_out = rms_of(mean) < 0.1 * rms_of(first)
+    return first if cancels_out else mean
 
 
 def resample(sound: Sound, *, rate: int) -> Sound:
@@ -390,7 +403,7 @@ def resample(sound: Sound, *, rate: int) -> Sound:
     ----------
     sound : Sound
     rate : int
-        1000 to 768000 Hz.
+        1000 to 768000 Hz, a whole number.
 
     Returns
     -------
@@ -402,8 +415,8 @@ def resample(sound: Sound, *, rate: int) -> Sound:
     AudioError
         When the rate is out of range.
     """
-    if not 1000 <= rate <= 768_000:
-        raise AudioError(f"A rate of {rate} Hz is out of range: use 1000 to 768000.")
+    if not isinstance(rate, Integral) or not 1000 <= rate <= 768_000:
+        raise AudioError(f"A rate of {rate!r} Hz is out of range: use 1000 to 768000.")
     if rate == sound.rate:
         return sound
     output = allocate(round(sound.n_samples * rate / sound.rate), sound.n_channels)
@@ -445,10 +458,9 @@ def excerpt(sound: Sound, *, seconds: float | None, n_least: int = 0) -> Sound:
         stop = start + round(seconds * sound.rate)
         sound = Sound(np.array(sound.samples[start:stop]), sound.rate)
     missing = n_least - sound.n_samples
-    if missing > 0:
-        samples = np.pad(sound.samples, ((0, missing), (0, 0)))
-        sound = Sound(samples, sound.rate)
-    return sound
+    if missing <= 0:
+        return sound
+    return Sound(np.pad(sound.samples, ((0, missing), (0, 0))), sound.rate)
 
 
 def check_excerpt_seconds(seconds: float | None) -> None:
@@ -508,71 +520,112 @@ def save(
     AudioError
         For what `check_output` refuses, NaN, a full disk and the like.
     """
-    check_output(path, subtype=subtype, inputs=inputs)
-    path = Path(path)
-    part = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = new_part(path.parent)
-        peak = _write(part, path, sound, subtype)
-        part.replace(path)
-    except (LibsndfileError, OSError) as error:
-        reason = str(error).split(": ")[0].strip(".")
-        raise AudioError(
-            f"{shown(path)} cannot be written ({reason}): free space or change its "
-            "folder."
-        ) from None
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-    if peak > 1 and subtype != "FLOAT":
-        text = (
-            f"{shown(path)} is clipped (its peak is {20 * np.log10(peak):+.1f} dBFS): "
-            "finish the sound first, or use FLOAT."
-        )
-        warnings.warn(text, AudioWarning, stacklevel=2)
+    path = check_output(path, subtype=subtype, inputs=inputs)
+    _check_peak(path, sound, subtype=subtype)
+    with replacing(path) as part:
+        _write(part, sound, kind=path.suffix[1:].upper(), subtype=subtype)
     return path
 
 
 def check_output(
     path: str | Path, *, subtype: str = "PCM_24", inputs: Iterable = ()
-) -> None:
+) -> Path:
     """Raise the `AudioError` that `save` would, before any work is done.
 
     Parameters
     ----------
     path, subtype, inputs
         As in `save`.
+
+    Returns
+    -------
+    Path
+        The same, with the home folder for a ``~``.
     """
     if not isinstance(path, str | Path) or "\0" in str(path):
         raise AudioError(f"{path!r} cannot be written: give the name of a file.")
     path = Path(path)
+    with suppress(RuntimeError):  # a user that is not known here
+        path = path.expanduser()
     name = shown(path)
-    kind = path.suffix.lower()
-    if not isinstance(subtype, str) or subtype not in BITS:
+    if subtype not in SUBTYPES.get(path.suffix.lower(), []):
         raise AudioError(
-            f"{name} cannot hold {subtype!r}: use PCM_16, PCM_24 or FLOAT."
+            f"{name} cannot hold {subtype}: use .wav, or .flac if PCM, and use PCM_16, "
+            "PCM_24 or FLOAT."
         )
-    if kind not in (".wav", ".flac") or (kind, subtype) == (".flac", "FLOAT"):
-        raise AudioError(f"{name} cannot hold {subtype}: use .wav, or .flac if PCM.")
-    if len(os.fsencode(path.name)) > 255:
-        raise AudioError(f"{name} is too long a name: use under 200 letters.")
-    with suppress(OSError):  # a place that cannot be looked at cannot be an input
+    if fault := _fault_of_place(path):
+        raise AudioError(
+            f"{name} cannot be written ({fault}): give the result another name or "
+            "folder."
+        )
+    if any(_is_same(path, other) for other in inputs):
+        raise AudioError(f"{name} is a sound to read: give the result another name.")
+    return path
+
+
+def _fault_of_place(path: Path) -> str:
+    try:
+        if any(len(os.fsencode(part)) > 255 for part in path.parts):
+            return "its name is too long"
         if path.is_dir():
-            raise AudioError(f"{name} is a folder: give the result another name.")
-        if path.exists() and any(_is_same(path, other) for other in inputs):
-            raise AudioError(
-                f"{name} is a sound to read: give the result another name."
-            )
+            return "it is a folder"
+        folder = next((p for p in path.parents if p.exists()), path.parent)
+        if not folder.is_dir():
+            return f"{shown(folder)} is no folder"
+        if not os.access(folder, os.W_OK):
+            return f"nothing can be written into {shown(folder)}"
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    return ""
 
 
 def _is_same(path: Path, other: str | Path) -> bool:
-    with suppress(OSError, ValueError):
-        return path.samefile(other)
+    with suppress(OSError, AudioError):  # what is not there cannot be overwritten
+        return path.samefile(find(other))
     return False
 
 
-PART = f".predictive_convolution-{platform.node()}-"  # how unfinished files begin
+def _check_peak(path: Path, sound: Sound, *, subtype: str) -> None:
+    peak = peak_of(sound)
+    if not np.isfinite(peak):
+        raise AudioError(f"{shown(path)} would hold NaN: render it again.")
+    if peak > 1 and subtype != "FLOAT":
+        text = (
+            f"{shown(path)} is clipped (its peak is {20 * np.log10(peak):+.1f} dBFS): "
+            "finish the sound first, or use FLOAT."
+        )
+        warnings.warn(text, AudioWarning, stacklevel=3)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Name a file to write; then, if nothing went wrong, rename it to `path`.
+
+    Raises
+    ------
+    AudioError
+        When the disk or the folder does not take it.
+    """
+    with _beside(path) as part:
+        yield part
+        part.replace(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    # A name for a file, which goes away unless it is renamed.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = new_part(path.parent)
+        try:
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+    except (LibsndfileError, OSError) as error:
+        raise AudioError(
+            f"{shown(path)} cannot be written ({_reason(error)}): free some space or "
+            "choose another folder."
+        ) from None
 
 
 def new_part(folder: Path) -> Path:
@@ -580,9 +633,9 @@ def new_part(folder: Path) -> Path:
 
     What a process that was killed left behind under such a name is cleared away.
     """
-    for left in folder.glob(f"{glob.escape(PART)}*.part"):
+    for left in folder.glob(f"{PART}*.part"):
         process = left.name.removeprefix(PART).partition("-")[0]
-        if process.isdigit() and not _is_running(int(process)):
+        if process.isdecimal() and not _is_running(int(process)):
             left.unlink(missing_ok=True)
     return folder / f"{PART}{os.getpid()}-{uuid4().hex}.part"
 
@@ -592,33 +645,24 @@ def _is_running(process: int) -> bool:
         return True
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except (OSError, OverflowError) as error:
+        return isinstance(error, PermissionError)  # it runs, but is somebody else's
     return True
 
 
-def _write(part: Path, path: Path, sound: Sound, subtype: str) -> float:
-    # Writes the whole sound and returns its peak.
+def _write(part: Path, sound: Sound, *, kind: str, subtype: str) -> None:
     bits = BITS[subtype]
-    kind = path.suffix[1:].upper()
-    if kind == "WAV" and sound.n_samples * sound.n_channels * bits // 8 > RIFF_LIMIT:
+    if kind == "WAV" and sound.samples.size * bits // 8 > RIFF_LIMIT:
         kind = "RF64"
-    peak = 0.0
-    rng = np.random.default_rng(0)
     shape = (sound.rate, sound.n_channels, subtype)
-    with soundfile.SoundFile(part, "w", *shape, format=kind) as file:
-        for rows in spans(sound.samples):
-            block = sound.samples[rows]
-            peak = max(peak, float(np.abs(block).max()))
-            if not np.isfinite(block).all():
-                raise AudioError(f"{shown(path)} would hold NaN: render it again.")
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(_encoded(part), "w", *shape, format=kind) as file:
+        for block in blocks(sound):
             file.write(block if subtype == "FLOAT" else _steps(block, bits, rng))
-    if soundfile.info(part).frames != sound.n_samples:  # FLAC hides a full disk
+    # FLAC hides a full disk.
+    if soundfile.info(_encoded(part)).frames != sound.n_samples:
         raise OSError("the disk is full")
     _clear_time_of_day(part)
-    return peak
 
 
 def _steps(block: np.ndarray, bits: int, rng: np.random.Generator) -> np.ndarray:
@@ -664,15 +708,14 @@ def save_take(
     AudioError
         As in `save`.
     """
-    path = Path(path)
-    written = save(path.with_stem(f".{path.stem}.take"), sound, subtype=subtype)
-    try:
-        for number in count(1):
-            take = path if number == 1 else path.with_stem(f"{path.stem}_{number}")
-            if not take.exists():
-                written.replace(take)
-                return take
-            if filecmp.cmp(written, take, shallow=False):
-                return take
-    finally:
-        written.unlink(missing_ok=True)
+    path = check_output(path, subtype=subtype, inputs=inputs)
+    _check_peak(path, sound, subtype=subtype)
+    take, number = path, 1
+    with _beside(path) as part:
+        _write(part, sound, kind=path.suffix[1:].upper(), subtype=subtype)
+        while take.exists() and not filecmp.cmp(part, take, shallow=False):
+            number += 1
+            take = path.with_stem(f"{path.stem}_{number}")
+        if not take.exists():
+            part.replace(take)
+    return take

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin
+from threadpoolctl import threadpool_limits
 
 from helpers.audio import AudioError, Sound, allocate, check, mono, resample, spans
 from helpers.bins import convolve_bins
@@ -149,7 +150,8 @@ def predictive_convolution(
     breakpoints(blend)  # raises before the work, not after it
     make_model(model)
     pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
-    return render(pair, model, blend=blend)
+    with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
+        return render(pair, model, blend=blend)
 
 
 def check_prediction(sound: Sound, model: str | RegressorMixin) -> None:

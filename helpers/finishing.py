@@ -1,5 +1,6 @@
 """Finish a sound: no offset, no silence, less noise, no clicks, the right level."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
@@ -9,7 +10,19 @@ import soxr
 from scipy.fft import rfft
 from scipy.ndimage import percentile_filter, uniform_filter
 
-from helpers.audio import AudioError, Sound, allocate, mono, peak_of, release, spans
+from helpers.audio import (
+    AudioError,
+    Sound,
+    allocate,
+    ends_of,
+    means_of,
+    mono,
+    peak_of,
+    release,
+    resample,
+    rms_of,
+    spans,
+)
 from helpers.spectrum import (
     analyse,
     frame_blocks,
@@ -20,6 +33,7 @@ from helpers.spectrum import (
 )
 
 SILENCE_DB = -200.0  # what is said of a level that has no logarithm
+STRETCH = 2**22  # values in which loudness is measured at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +106,15 @@ def finish(sound: Sound, settings: Finishing | None = None) -> Sound:
 
 def remove_dc(sound: Sound) -> Sound:
     """Subtract the mean of each channel: an offset costs headroom and clicks."""
-    sums = np.zeros(sound.n_channels)
-    for rows in spans(sound.samples):
-        sums += sound.samples[rows].sum(axis=0, dtype=float)
-    mean = (sums / sound.n_samples).astype(np.float32)
+    means = means_of(sound).astype(np.float32)
+    return _in_blocks(sound, lambda block: block - means)
+
+
+def _in_blocks(sound: Sound, change: Callable[[np.ndarray], np.ndarray]) -> Sound:
+    # A new sound, made of an old one of any length a part at a time.
     output = allocate(sound.n_samples, sound.n_channels)
     for rows in spans(sound.samples, output):
-        output[rows] = sound.samples[rows] - mean
+        output[rows] = change(sound.samples[rows])
     return Sound(output, sound.rate)
 
 
@@ -112,19 +128,10 @@ def trim_silence(sound: Sound, *, threshold_db: float = -60) -> Sound:
         Silence is this far under the peak, -120 to -1 dB.
     """
     _check("threshold_db", threshold_db, -120, -1)
-    limit = peak_of(sound) * 10 ** (threshold_db / 20)
+    first, last = ends_of(sound, threshold_db=threshold_db)
     keep = round(0.01 * sound.rate)
-    first, last = sound.n_samples, 0
-    for rows in spans(sound.samples):
-        loud = np.flatnonzero(np.abs(sound.samples[rows]).max(axis=1) >= limit)
-        if len(loud):
-            first = min(first, rows.start + loud[0])
-            last = max(last, rows.start + loud[-1])
     inside = sound.samples[max(0, first - keep) : last + 1 + keep]
-    output = allocate(*inside.shape)
-    for rows in spans(inside, output):
-        output[rows] = inside[rows]
-    return Sound(output, sound.rate)
+    return Sound(inside, sound.rate)
 
 
 def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
@@ -147,31 +154,35 @@ def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
     n_rows = n_frames(sound.n_samples, stft=stft)
     if n_rows < 50:
         return sound
-    numbers = np.arange(4, n_rows - 4, 1 + n_rows // 1000)  # none hangs over an end
-    profiles = [
-        _noise_profile(sound.samples[:, [channel]], numbers, strength_db, stft=stft)
-        for channel in range(sound.n_channels)
-    ]
-    noise = np.array([profile[0] for profile in profiles])[:, np.newaxis]
-    floor = np.array([profile[1] for profile in profiles])[:, np.newaxis, np.newaxis]
     output = allocate(sound.n_samples, sound.n_channels)
-    for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
-        # Two frames more on either side, to average over.
-        wider = slice(max(0, rows.start - 2), min(n_rows, rows.stop + 2))
-        spectrum = analyse(sound.samples, stft=stft, rows=wider)
-        power = uniform_filter(np.abs(spectrum) ** 2, (0, 5, 3), mode="nearest")
-        gain = np.maximum(1 - 2 * noise / np.maximum(power, noise), floor)
-        kept = slice(rows.start - wider.start, rows.stop - wider.start)
-        synthesise(output, (spectrum * gain)[:, kept], stft=stft, first=rows.start)
-        release(sound.samples)
-        release(output)
+    for channel in range(sound.n_channels):
+        one = slice(channel, channel + 1)
+        samples = sound.samples[:, one]
+        noise, floor = _noise_profile(samples, strength_db, stft=stft)
+        for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
+            # Two frames more on either side, to average over.
+            wider = slice(max(0, rows.start - 2), min(n_rows, rows.stop + 2))
+            spectrum = analyse(samples, stft=stft, rows=wider)
+            power = uniform_filter(np.abs(spectrum) ** 2, (0, 5, 3), mode="nearest")
+            gain = np.maximum(1 - 2 * noise / np.maximum(power, noise), floor)
+            kept = slice(rows.start - wider.start, rows.stop - wider.start)
+            reduced = (spectrum * gain)[:, kept]
+            synthesise(output[:, one], reduced, stft=stft, first=rows.start)
+            release(sound.samples)
+            release(output)
     return Sound(output, sound.rate)
 
 
-def _noise_profile(samples, numbers, strength_db, *, stft):
+def _noise_profile(samples, strength_db, *, stft):
     # The power of the noise in each bin of one channel, and the gain to leave it with.
-    frames = pick_frames(samples, numbers, stft=stft)[0]
-    power = np.abs(rfft(frames, axis=1)) ** 2
+    n_rows = n_frames(len(samples), stft=stft)
+    numbers = np.arange(4, n_rows - 4, 1 + n_rows // 1000)  # none hangs over an end
+    parts = []
+    for some in np.array_split(numbers, 20):
+        frames = pick_frames(samples, some, stft=stft)[0]
+        parts.append(np.abs(rfft(frames, axis=1)) ** 2)
+        release(samples)
+    power = np.concatenate(parts)
     power = power[np.argsort(power.sum(axis=1), kind="stable")] + 1e-30
     power = power[power.sum(axis=1) >= 1e-10 * power[-1].sum()]  # not silent
     quiet = power[: max(1, len(power) // 10)]
@@ -195,16 +206,12 @@ def fade(sound: Sound, *, seconds: float = 0.005) -> Sound:
         0 to 10 s: by default too short to be heard, and long enough against clicks.
     """
     _check("fade_seconds", seconds, 0, 10)
-    last = sound.n_samples - 1
-    n_faded = min(round(seconds * sound.rate), last // 2)
-    output = allocate(sound.n_samples, sound.n_channels)
-    for rows in spans(sound.samples, output):
-        places = np.arange(rows.start, rows.stop)
-        from_end = np.minimum(places, last - places)
-        share = np.minimum(from_end / max(1, n_faded), 1) if n_faded else 1
-        ramp = 0.5 - 0.5 * np.cos(np.pi * share)
-        output[rows] = sound.samples[rows] * np.reshape(ramp, (-1, 1))
-    return Sound(output, sound.rate)
+    n_faded = min(round(seconds * sound.rate), (sound.n_samples - 1) // 2)
+    ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(n_faded) / max(1, n_faded))
+    faded = _in_blocks(sound, np.copy)
+    for samples in (faded.samples, faded.samples[::-1]):  # from either end
+        samples[:n_faded] *= ramp[:, np.newaxis]
+    return faded
 
 
 def set_level(
@@ -233,10 +240,7 @@ def set_level(
 
 
 def _turn(sound: Sound, gain: float) -> Sound:
-    output = allocate(sound.n_samples, sound.n_channels)
-    for rows in spans(sound.samples, output):
-        output[rows] = sound.samples[rows] * np.float64(gain)
-    return Sound(output, sound.rate)
+    return _in_blocks(sound, lambda block: block * np.float64(gain))
 
 
 def measure(sound: Sound) -> dict[str, float]:
@@ -250,23 +254,17 @@ def measure(sound: Sound) -> dict[str, float]:
         ``dc_offset``, the mean of the worst channel.
     """
     peak = true_peak = peak_of(sound)
-    sums = np.zeros(sound.n_channels)
-    squares = 0.0
     finer = soxr.ResampleStream(sound.rate, 4 * sound.rate, sound.n_channels)
     for rows in spans(sound.samples):
-        block = np.asarray(sound.samples[rows])
-        sums += block.sum(axis=0, dtype=float)
-        squares += np.square(block, dtype=float).sum()
-        between = finer.resample_chunk(block, last=rows.stop == sound.n_samples)
+        last = rows.stop == sound.n_samples
+        between = finer.resample_chunk(np.asarray(sound.samples[rows]), last=last)
         true_peak = max(true_peak, float(np.abs(between).max(initial=0)))
-    rms = np.sqrt(squares / (sound.n_samples * sound.n_channels))
-    means = sums / sound.n_samples
     return {
         "peak_db": _db(peak),
         "true_peak_db": _db(true_peak),
-        "rms_db": _db(rms),
+        "rms_db": _db(rms_of(sound)),
         "loudness_lufs": loudness(sound),
-        "dc_offset": float(max(means, key=abs)),
+        "dc_offset": float(max(means_of(sound), key=abs)),
     }
 
 
@@ -275,23 +273,38 @@ def _db(amplitude: float) -> float:
 
 
 def loudness(sound: Sound) -> float:
-    """Measure the integrated loudness in LUFS (ITU-R BS.1770-4), by pyloudnorm.
+    """Measure the integrated loudness in LUFS (ITU-R BS.1770-4).
 
-    The standard knows 400 ms and more, and five channels: a shorter sound counts as if
-    repeated, more channels as their mix. Of over ten minutes ten single ones, spread
-    over all of it, are measured.
+    The standard knows 400 ms and more, five channels, and frequencies over 1.5 kHz: a
+    shorter sound counts as if repeated, more channels as their mix, and a rate under
+    8000 Hz is brought up to that.
     """
     if sound.n_channels > 5:
         sound = mono(sound)
-    samples = sound.samples
-    minute = 60 * sound.rate
-    if len(samples) > 10 * minute:
-        starts = np.linspace(0, len(samples) - minute, 10).astype(int)
-        samples = np.concatenate([samples[i : i + minute] for i in starts])
-        release(sound.samples)
+    if sound.rate < 8000:
+        sound = resample(sound, rate=8000)
     least = int(0.4 * sound.rate) + 1
-    if len(samples) < least:
-        samples = np.tile(samples, (-(-least // len(samples)), 1))
+    if sound.n_samples < least:  # repeat it
+        sound = Sound(np.resize(sound.samples, (least, sound.n_channels)), sound.rate)
+    power = 10 ** (_loudness_of_blocks(sound) / 10)
+    power = power[power > 1e-7]  # the absolute gate, at -70 LUFS
+    if len(power) == 0:
+        return SILENCE_DB
+    power = power[power > 0.1 * power.mean()]  # the relative gate, 10 LU lower
+    return float(10 * np.log10(power.mean()))
+
+
+def _loudness_of_blocks(sound: Sound) -> np.ndarray:
+    # Of 400 ms each, every 100 ms, by pyloudnorm: a stretch of the sound at a time,
+    # with a second before it, in which the filters settle, and 300 ms after it.
     meter = pyloudnorm.Meter(sound.rate)
-    lufs = meter.integrated_loudness(np.asarray(samples, dtype=float))
-    return max(float(lufs), SILENCE_DB)
+    step = sound.rate // 10
+    n_steps = max(20, STRETCH // (step * sound.n_channels))
+    levels = []
+    for first in range(0, sound.n_samples, n_steps * step):
+        before = min(10, first // step)
+        stretch = sound.samples[first - before * step : first + (n_steps + 3) * step]
+        meter.integrated_loudness(np.asarray(stretch, dtype=float))
+        levels.extend(meter.blockwise_loudness[before:])
+        release(sound.samples)
+    return np.array(levels)

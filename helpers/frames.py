@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.multioutput import MultiOutputRegressor
 
-from helpers.audio import AudioError, Sound, allocate, release
+from helpers.audio import AudioError, Sound, allocate
 from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
 from helpers.spectrum import (
     analyse,
@@ -397,7 +397,4 @@ def convolve_frames(
         spectrum_b = analyse(b.samples, stft=stft, rows=rows)
         spectrum = borrow(spectrum_b, picked, magnitude)
         synthesise(output, spectrum, stft=stft, first=rows.start)
-        release(a.samples)
-        release(b.samples)
-        release(output)
     return Sound(output, b.rate)

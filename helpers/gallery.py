@@ -1,19 +1,17 @@
 """Many renders: pairs of sounds and models side by side, with a scoreboard."""
 
-import csv
 import hashlib
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from joblib import Parallel, delayed
+from joblib import hash as joblib_hash
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
@@ -31,18 +29,16 @@ from helpers.audio import (
     save,
     shown,
 )
-from helpers.convolution import Pair, prepare, render
+from helpers.convolution import prepare, render
 from helpers.finishing import Finishing, finish
 from helpers.models import make_model
-from helpers.scores import Features, compare, features
+from helpers.scores import compare, features
 from helpers.spectrum import make_stft
 
 SCORES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
 SCORES += ["melody", "attack"]
 COLUMNS = ["file", "model", "recipe", "direction", "seconds", *SCORES]
 RANKED_BY = ["timbre", "structure", "motion"]  # by their mean
-ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # any file's name
-TRUSTED = ("sklearn", "helpers")  # packages whose models are what their settings say
 
 
 class Settings(NamedTuple):
@@ -51,7 +47,7 @@ class Settings(NamedTuple):
     n_fft: int
     hop_length: int
     seed: int
-    finishing: Finishing
+    finishing: Finishing | None
     subtype: str
     excerpt_seconds: float | None
 
@@ -62,19 +58,7 @@ class Task(NamedTuple):
     path: Path
     files: tuple[Path, Path]  # A and B
     model: str | RegressorMixin
-    facts: dict[str, str]  # what it is and is made from; "" where that cannot be told
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """Two sounds and what the scores look at, worked out once for all models."""
-
-    pair: Pair
-
-    @cached_property
-    def features_ab(self) -> tuple[Features, Features]:
-        """Features of A and of B."""
-        return features(self.pair.a), features(self.pair.b)
+    facts: dict[str, str]  # what the scoreboard says of it, and its `fingerprint`
 
 
 def grid(files_a: Iterable[str | Path], files_b: Iterable[str | Path]) -> dict:
@@ -161,18 +145,14 @@ def render_all(
         one name, and for a result that would replace a sound to read.
     """
     folder = Path(folder)
-    finishing = Finishing() if finishing is None else finishing
     settings = Settings(n_fft, hop_length, seed, finishing, subtype, excerpt_seconds)
-    if not isinstance(models, Mapping):
-        models = {name: name for name in models}
     _check(settings, n_jobs=n_jobs)
     tasks = plan_tasks(pairs, models, folder=folder, settings=settings)
     unfinished = folder / "unfinished.csv"
     rows = recall(unfinished, tasks)
     to_do = [task for file, task in tasks.items() if file not in rows]
-    bar = {"total": len(tasks), "initial": len(rows), "desc": "rendering"}
     with closing(_results(to_do, settings, n_jobs=n_jobs)) as results:
-        for row, sound in tqdm(results, unit="sound", **bar):
+        for row, sound in tqdm(results, unit="sound", total=len(to_do)):
             file = row["file"]
             rows[file] = keep(row, sound, tasks[file], subtype=subtype)
             write_table(unfinished, pd.DataFrame(list(rows.values())))
@@ -186,19 +166,17 @@ def render_all(
 def _check(settings: Settings, *, n_jobs: int) -> None:
     make_stft(44100, settings.n_fft, settings.hop_length)
     check_excerpt_seconds(settings.excerpt_seconds)
-    if not isinstance(settings.finishing, Finishing):
-        raise AudioError(
-            f"finishing={settings.finishing!r} does not work: use a Finishing(...)."
-        )
+    finishing = settings.finishing
+    if not isinstance(finishing, Finishing | None):
+        raise AudioError(f"finishing={finishing!r} does not work: use a Finishing().")
     if type(n_jobs) is not int or n_jobs == 0:
         raise AudioError(
-            f"n_jobs={n_jobs!r} does not work: use a whole number from 1, or -1 for "
-            "one to a processor."
+            f"n_jobs={n_jobs!r} does not work: use 1 or more, or -1 for all processors."
         )
 
 
 def plan_tasks(
-    pairs: Mapping, models: Mapping, *, folder: Path, settings: Settings
+    pairs: Mapping, models: Iterable | Mapping, *, folder: Path, settings: Settings
 ) -> dict[str, Task]:
     """List the sounds to make by their files' names, and check that all can be made.
 
@@ -207,6 +185,8 @@ def plan_tasks(
     AudioError
         As `render_all`.
     """
+    if not isinstance(models, Mapping):
+        models = {name: name for name in models}
     pairs = {direction: (_found(a), _found(b)) for direction, (a, b) in pairs.items()}
     inputs = {file for files in pairs.values() for file in files}
     checksums = {file: checksum(file) for file in inputs}
@@ -221,11 +201,14 @@ def plan_tasks(
                 )
             check_output(path, subtype=settings.subtype, inputs=inputs)
             regressor, recipe = make_model(model, seed=settings.seed)
-            facts = {"file": path.name, "model": name, "recipe": recipe}
-            facts |= {"direction": direction, "regressor": spell(regressor)}
-            for letter, file in zip("ab", files, strict=True):
-                facts |= {letter: str(file), f"{letter}_checksum": checksums[file]}
-            facts |= {key: str(value) for key, value in settings._asdict().items()}
+            of_files = [checksums[file] for file in files]
+            facts = {
+                "file": path.name,
+                "model": name,
+                "recipe": recipe,
+                "direction": direction,
+                "fingerprint": fingerprint(regressor, recipe, of_files, settings),
+            }
             tasks[path.name] = Task(path, files, model, facts)
     return tasks
 
@@ -245,43 +228,49 @@ def checksum(path: str | Path) -> str:
     return ""
 
 
-def spell(value: object) -> str:
-    """Write out a model with all its settings; "" if that does not say all of it.
+def fingerprint(
+    regressor: RegressorMixin, recipe: str, checksums: list[str], settings: Settings
+) -> str:
+    """Sum up all that a sound is made from; "" where that cannot be told."""
+    if "" in checksums or not is_known(regressor):
+        return ""
+    return joblib_hash([regressor, recipe, checksums, settings])
 
-    A class or function of somebody's own may have changed under the same name.
+
+def is_known(value: object) -> bool:
+    """Tell whether a model is known by its settings.
+
+    A class or function of somebody's own is not: it may change under the same name.
     """
-    if value is None or isinstance(value, bool | int | float | str):
-        return repr(value)
-    package = type(value).__module__.partition(".")[0]
+    if isinstance(value, BaseEstimator):
+        package = type(value).__module__.partition(".")[0]
+        settings = value.get_params(deep=False).values()
+        return package in ("sklearn", "helpers") and all(map(is_known, settings))
     if isinstance(value, list | tuple):
-        parts = dict(enumerate(value))
-    elif isinstance(value, BaseEstimator) and package in TRUSTED:
-        parts = value.get_params(deep=False)
-    else:
-        return ""
-    spelled = {name: spell(part) for name, part in parts.items()}
-    if not all(spelled.values()):
-        return ""
-    inside = ", ".join(f"{name}={text}" for name, text in spelled.items())
-    return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
+        return all(map(is_known, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def recall(unfinished: Path, tasks: Mapping[str, Task]) -> dict[str, dict]:
     """Read the rows of what an interrupted batch has made and nothing has changed."""
+    columns = {"file": str, "fingerprint": str, "checksum": str, "seconds": float}
+    columns |= dict.fromkeys(SCORES, float)
     try:
-        with unfinished.open(newline="", **ENCODING) as table:
-            noted = {line.get("file"): line for line in csv.DictReader(table)}
-    except (OSError, csv.Error):
+        table = pd.read_csv(
+            unfinished,
+            usecols=list(columns),
+            dtype=columns,
+            encoding_errors="surrogateescape",
+        )
+    except (OSError, ValueError):  # there is none, or it is not such a table
         return {}
     rows = {}
-    for file, task in tasks.items():
-        line = noted.get(file, {})
-        facts = task.facts | {"checksum": checksum(task.path)}
-        if all(facts.values()) and facts.items() <= line.items():
-            with suppress(ValueError, TypeError, KeyError):  # no numbers: no row
-                for name in ["seconds", *SCORES]:
-                    facts[name] = float(line[name] or "nan")
-                rows[file] = facts
+    for row in table.to_dict("records"):
+        task = tasks.get(row["file"])
+        # Where there was nothing to note, this is nan, which equals nothing.
+        same = task and row["fingerprint"] == task.facts["fingerprint"]
+        if same and row["checksum"] == checksum(task.path):
+            rows[row["file"]] = task.facts | row
     return rows
 
 
@@ -291,7 +280,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = new_part(path.parent)
         try:
-            table.to_csv(part, index=False, lineterminator="\n", **ENCODING)
+            table.to_csv(part, index=False, errors="surrogateescape")
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -302,24 +291,18 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         ) from None
 
 
-def _results(
-    tasks: list[Task], settings: Settings, *, n_jobs: int
-) -> Iterator[tuple[dict, Sound | None]]:
+def _results(tasks: list[Task], settings: Settings, *, n_jobs: int) -> Iterator[tuple]:
     # What `render_one` returns, whatever is done first. One thread to each sum, for the
     # last bits of a result differ with their number.
     parallel = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
     with threadpool_limits(1), warnings.catch_warnings():
         # Sounds are large, but a cluster that loses a worker must have them once more.
         warnings.filterwarnings("ignore", message="Sending large graph")
+        # What an interrupt leaves undone is meant to be.
+        warnings.filterwarnings("ignore", message=".*benefit from adjusting the input")
         # Models silence this themselves, but threads share what is silenced.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        results = parallel(_jobs(tasks, settings))
-        try:
-            for result in results:  # noqa: UP028 to be closed below, without a warning
-                yield result
-        finally:
-            warnings.simplefilter("ignore")  # that it stops early
-            results.close()
+        yield from parallel(_jobs(tasks, settings))
 
 
 def _jobs(tasks: list[Task], settings: Settings) -> Iterator[tuple]:
@@ -328,10 +311,11 @@ def _jobs(tasks: list[Task], settings: Settings) -> Iterator[tuple]:
     for files, of_these_files in groupby(tasks, key=lambda task: task.files):
         analysis = _analyse(files, settings)
         for task in of_these_files:
-            yield delayed(render_one)(task, analysis, settings)
+            yield delayed(render_one)(task, analysis, settings.finishing)
 
 
-def _analyse(files: tuple[Path, Path], settings: Settings) -> Analysis | Exception:
+def _analyse(files: tuple[Path, Path], settings: Settings) -> tuple | Exception:
+    # What is worked out once for all models: the pair, the features of A and of B.
     try:
         a, b = (excerpt(load(file), seconds=settings.excerpt_seconds) for file in files)
         pair = prepare(
@@ -341,13 +325,13 @@ def _analyse(files: tuple[Path, Path], settings: Settings) -> Analysis | Excepti
             hop_length=settings.hop_length,
             seed=settings.seed,
         )
+        return pair, features(pair.a), features(pair.b)
     except Exception as error:  # for the rows of these files, not to stop the others
         return error
-    return Analysis(pair)
 
 
 def render_one(
-    task: Task, analysis: Analysis | Exception, settings: Settings
+    task: Task, analysis: tuple | Exception, finishing: Finishing | None
 ) -> tuple[dict, Sound | None]:
     """Make one sound and score it.
 
@@ -360,17 +344,21 @@ def render_one(
         Finished, not saved: only the caller writes, so that after an interrupt nothing
         is written any more.
     """
+    # OpenMP counts for each thread anew. BLAS counts for the whole process: left alone
+    # here, for after an interrupt a late thread would undo what the caller restored.
+    # (Workers of a Dask cluster start with one thread to each sum.)
+    threadpool_limits(1, user_api="openmp")
     try:
         if isinstance(analysis, Exception):
             raise analysis
-        with threadpool_limits(1):  # in the processes of a cluster too
-            if task.facts["recipe"] == "frames":
-                _ = analysis.pair.plan  # shared by all models, so not in their seconds
-            start = time.perf_counter()
-            sound = render(analysis.pair, task.model)
-            result = finish(sound, settings.finishing)
-            seconds = {"seconds": time.perf_counter() - start}
-            scores = compare(features(sound, peak=True), *analysis.features_ab)
+        pair, features_a, features_b = analysis
+        if task.facts["recipe"] == "frames":
+            _ = pair.plan  # shared by all models, so not in their seconds
+        start = time.perf_counter()
+        sound = render(pair, task.model)
+        result = finish(sound, finishing)
+        seconds = {"seconds": time.perf_counter() - start}
+        scores = compare(features(sound, peak=True), features_a, features_b)
         return task.facts | seconds | scores, result
     except Exception as error:  # whatever it is must not stop the other renders
         kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "

@@ -146,7 +146,7 @@ def articulate(
     gain_db = np.clip(gain_db, -limit_db, limit_db)
     # B's flux counts in proportion to the sound's, over six seconds.
     flux, flux_b = spectral_flux(levels), spectral_flux(wanted)
-    span = round(6 * frames_per_second)
+    span = max(1, round(6 * frames_per_second))
     size, size_b = (uniform_filter1d(x**2, span).clip(0) for x in (flux, flux_b))
     flux_b = flux_b * np.sqrt(size / (size_b + 1e-3)).clip(0, 1.5)
     onsets_db = np.zeros_like(gain_db)

@@ -15,7 +15,7 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from scipy.fft import rfft
 
-from helpers.audio import Sound, describe, resample
+from helpers.audio import Sound, describe, release, resample
 from helpers.spectrum import make_stft, n_frames, pick_frames
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
@@ -40,9 +40,11 @@ def draw_waveform(ax: Axes, sound: Sound, *, name: str, title: str) -> Axes:
     """
     n_columns = min(1500, sound.n_samples)
     edges = np.linspace(0, sound.n_samples, n_columns + 1).astype(int)
-    pieces = [sound.samples[start:stop] for start, stop in pairwise(edges)]
-    lowest = np.array([piece.min() for piece in pieces])
-    highest = np.array([piece.max() for piece in pieces])
+    lowest, highest = np.empty((2, n_columns))
+    for column, (start, stop) in enumerate(pairwise(edges)):
+        piece = sound.samples[start:stop]
+        lowest[column], highest[column] = piece.min(), piece.max()
+        release(sound.samples)
     seconds = edges[:-1] / sound.rate
     ax.fill_between(seconds, lowest, highest, color=COLOURS[name], linewidth=0.8)
     for full_scale in (-1, 1):

@@ -11,7 +11,7 @@ from scipy.fft import irfft, rfft
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-from helpers.audio import AudioError
+from helpers.audio import AudioError, release
 
 BLOCK_FRAMES = 1024  # frames in work at a time: 12 s at the default settings
 
@@ -96,6 +96,7 @@ def cut_frames(
     before = max(-start, 0)
     stretch = np.zeros((samples.shape[1], stop - start), np.float32)
     stretch[:, before : before + len(inside)] = inside.T
+    release(samples)
     views = np.lib.stride_tricks.sliding_window_view(stretch, stft.m_num, axis=1)
     return views[:, :: stft.hop] * stft.win.astype(np.float32)
 
@@ -125,7 +126,9 @@ def pick_frames(
         samples = np.pad(samples, ((before, after), (0, 0)))
         starts = starts + before
     views = np.lib.stride_tricks.sliding_window_view(samples, n_fft, axis=0)
-    return views[starts].transpose(1, 0, 2) * stft.win.astype(np.float32)
+    frames = views[starts].transpose(1, 0, 2) * stft.win.astype(np.float32)
+    release(samples)
+    return frames
 
 
 def analyse(
@@ -182,6 +185,7 @@ def overlap_add(
     if inside.start < inside.stop:
         stretch = total.reshape(n_channels, -1).T
         output[inside] += stretch[inside.start - start : inside.stop - start]
+        release(output)
 
 
 def synthesise(

@@ -10,6 +10,7 @@ from sklearn.linear_model import Ridge, SGDRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import column_or_1d
+from threadpoolctl import threadpool_limits
 
 from helpers import convolution, spectrum
 from helpers.audio import AudioError, Sound, resample
@@ -151,6 +152,24 @@ def test_two_runs_give_the_same_bytes(model, tone, bursts):
         for _ in range(2)
     )
     assert one.samples.tobytes() == two.samples.tobytes()
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "ridge"])
+def test_the_number_of_threads_changes_no_byte(model, tone, bursts):
+    sounds = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            sounds.append(predictive_convolution(tone, bursts, model=model).samples)
+    assert sounds[0].tobytes() == sounds[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_fft", "hop_length"), [(1000, 65536, 32768), (768_000, 2, 1)]
+)
+def test_the_most_unlikely_lengths_work(rate, n_fft, hop_length, tone, bursts):
+    a, b = (Sound(s.samples[:2000], rate) for s in (tone, bursts))
+    result = predictive_convolution(a, b, n_fft=n_fft, hop_length=hop_length)
+    assert np.isfinite(result.samples).all()
 
 
 @pytest.mark.parametrize("model", ["nearest_path", "ridge", "linear_regression"])

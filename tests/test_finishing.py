@@ -1,9 +1,14 @@
 """Finishing: each stage alone, the chain, and the same result from disk."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pyloudnorm
 import pytest
 
-from helpers import audio, spectrum
+from helpers import audio, finishing, spectrum
 from helpers.audio import AudioError, Sound, allocate
 from helpers.finishing import (
     Finishing,
@@ -238,11 +243,60 @@ def test_finish_is_all_stages_one_after_the_other():
     np.testing.assert_array_equal(finish(sound, EVERYTHING).samples, expected.samples)
 
 
-def test_a_long_sound_is_measured_in_places():
-    minute = sine(997, seconds=60, rate=1000, peak=0.5).samples
-    long = Sound(np.tile(minute, (11, 1)), 1000)
-    # All places are alike, but that the joints may jump within the sine: 10 in 600 s.
-    assert loudness(long) == pytest.approx(loudness(Sound(minute, 1000)), abs=0.05)
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_loudness_in_short_stretches_is_that_of_the_whole(channels, monkeypatch):
+    # A second each at levels of 80 dB, so that both gates shut something out.
+    rng = np.random.default_rng(4)
+    levels = np.repeat(10 ** rng.uniform(-5, -1, 70), RATE)[:, None]
+    samples = levels * rng.standard_normal((len(levels), channels))
+    expected = pyloudnorm.Meter(RATE).integrated_loudness(samples.copy())
+    monkeypatch.setattr(finishing, "STRETCH", 1)
+    sound = Sound(samples.astype(np.float32), RATE)
+    assert loudness(sound) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", [1000, 2000, 3000])
+def test_slow_sounds_have_a_loudness_too(rate):
+    # A sine at level .5 has -9.03 dB; the standard takes .691 dB off, and its high-pass
+    # (38 Hz, Q .5) another 20 log10(1 + (38 / 200) ** 2) = .308 at 200 Hz.
+    wave = sine(200, seconds=3, rate=rate, peak=0.5)
+    assert loudness(wave) == pytest.approx(-9.03 - 0.691 - 0.308, abs=0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for memory in use")
+def test_finishing_a_long_sound_takes_bounded_memory():
+    code = r"""
+import re
+from pathlib import Path
+import numpy as np
+from helpers import audio, finishing, spectrum
+def peak_mb():
+    # Not ru_maxrss, which starts from that of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+audio.IN_MEMORY, audio.BLOCK, finishing.STRETCH = 2**18, 2**17, 2**18
+spectrum.BLOCK_FRAMES = 64
+samples = audio.allocate(2**22, 2)  # 32 MB
+rng = np.random.default_rng(0)
+for rows in audio.spans(samples):
+    level = 0.01 + 0.1 * (np.arange(rows.start, rows.stop) % 2**17 < 2**15)
+    samples[rows] = level[:, None] * rng.standard_normal(samples[rows].shape)
+short = audio.Sound(np.array(samples[: 2**17]), 44100)
+settings = finishing.Finishing(noise_reduction_db=12, loudness_lufs=-20, trim=True)
+finishing.finish(short, settings)
+before = peak_mb()
+finishing.finish(audio.Sound(samples, 44100), settings)
+print(peak_mb() - before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(finishing.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Some blocks of a megabyte, and no copy of the whole.
+    assert float(run.stdout) < 32
 
 
 def test_a_moment_is_as_loud_as_when_repeated():

@@ -59,8 +59,9 @@ def test_blocks_and_whole_give_the_same_sound(model, monkeypatch):
     np.testing.assert_allclose(result.samples, whole.samples, atol=2**-14)
 
 
-MEMORY = """
-import resource, sys
+MEMORY = r"""
+import re, sys
+from pathlib import Path
 from helpers import audio, spectrum
 from helpers.audio import load, save
 from helpers.convolution import predictive_convolution
@@ -68,7 +69,9 @@ from helpers.finishing import finish
 audio.IN_MEMORY, audio.BLOCK, spectrum.BLOCK_FRAMES = 2**17, 2**16, 128
 a, b, result = sys.argv[1:]
 save(result, finish(predictive_convolution(load(a), load(b))))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Not ru_maxrss, which starts from that of the process that started this one.
+status = Path("/proc/self/status").read_text()
+print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
 """
 
 
@@ -93,5 +96,6 @@ def memory_mb(folder, seconds) -> float:
 def test_memory_stays_bounded_from_file_to_file(tmp_path):
     short, long = (memory_mb(tmp_path, seconds) for seconds in (8, 800))
     # 800 s are 51 MB of samples, and there are seven such sounds on the way. What may
-    # grow are some numbers for each of 12,500 frames, 30 MB at most.
-    assert long - short < 60
+    # grow are some numbers for each of 12,500 frames, 30 MB at most, and what is mapped
+    # of two sounds that are only read, which the system may take back.
+    assert long - short < 200
