@@ -148,7 +148,7 @@ def articulate(
     flux, flux_b = spectral_flux(levels), spectral_flux(wanted)
     span = max(1, round(6 * frames_per_second))
     size, size_b = (uniform_filter1d(x**2, span).clip(0) for x in (flux, flux_b))
-    flux_b = flux_b * np.sqrt(size / (size_b + 1e-3)).clip(0, 1.5)
+    flux_b = flux_b * np.sqrt(size / (size_b + 1e-3))
     onsets_db = np.zeros_like(gain_db)
     for _ in range(n_rounds):
         turned = levels + (gain_db + onsets_db)[:, np.newaxis]

@@ -245,10 +245,11 @@ def test_finish_is_all_stages_one_after_the_other():
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_loudness_in_short_stretches_is_that_of_the_whole(channels, monkeypatch):
-    # A second each at levels of 80 dB, so that both gates shut something out.
+    # Seconds at levels of 80 dB, so that both gates shut something out; with an offset,
+    # which a filter that has not settled lets through.
     rng = np.random.default_rng(4)
     levels = np.repeat(10 ** rng.uniform(-5, -1, 70), RATE)[:, None]
-    samples = levels * rng.standard_normal((len(levels), channels))
+    samples = levels * rng.standard_normal((len(levels), channels)) + 0.1
     expected = pyloudnorm.Meter(RATE).integrated_loudness(samples.copy())
     monkeypatch.setattr(finishing, "STRETCH", 1)
     sound = Sound(samples.astype(np.float32), RATE)
@@ -295,8 +296,8 @@ print(peak_mb() - before)
         text=True,
         check=True,
     )
-    # Some blocks of a megabyte, and no copy of the whole.
-    assert float(run.stdout) < 32
+    # Some blocks of a megabyte, and not even half of the 32.
+    assert float(run.stdout) < 16
 
 
 def test_a_moment_is_as_loud_as_when_repeated():

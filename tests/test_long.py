@@ -96,6 +96,5 @@ def memory_mb(folder, seconds) -> float:
 def test_memory_stays_bounded_from_file_to_file(tmp_path):
     short, long = (memory_mb(tmp_path, seconds) for seconds in (8, 800))
     # 800 s are 51 MB of samples, and there are seven such sounds on the way. What may
-    # grow are some numbers for each of 12,500 frames, 30 MB at most, and what is mapped
-    # of two sounds that are only read, which the system may take back.
-    assert long - short < 200
+    # grow are some numbers for each of 12,500 frames, 30 MB at most.
+    assert long - short < 60
