@@ -144,7 +144,7 @@ def render_all(
         Before any work, for a model or setting that there is not, for two results of
         one name, and for a result that would replace a sound to read.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     settings = Settings(n_fft, hop_length, seed, finishing, subtype, excerpt_seconds)
     _check(settings, n_jobs=n_jobs)
     tasks = plan_tasks(pairs, models, folder=folder, settings=settings)
