@@ -7,7 +7,6 @@ import pandas as pd
 from scipy.fft import fft, ifft
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
-from sklearn.exceptions import ConvergenceWarning
 
 from helpers.audio import AudioError, Sound, allocate
 from helpers.spectrum import cut_frames, frame_blocks, n_frames, overlap_add
@@ -135,8 +134,8 @@ def fit_bins(table: pd.DataFrame, model: RegressorMixin) -> list[RegressorMixin]
         When the model cannot learn from so few rows.
     """
     with warnings.catch_warnings():
-        # The catalogue's low iteration limits are meant.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # The catalogue's low limits are meant, and what is no number shows in the end.
+        warnings.simplefilter("ignore")
         try:
             return [
                 clone(model).fit(table[FEATURES], table[target]) for target in TARGETS

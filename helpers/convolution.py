@@ -54,16 +54,21 @@ def prepare(
     """
     check(a, name="Sound A")
     check(b, name="Sound B")
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise AudioError(
-            f"seed={seed!r} does not work: use a whole number from 0 to 4294967295."
-        )
+    check_seed(seed)
     stft = make_stft(b.rate, n_fft, hop_length)
     if b.n_channels == 1:
         a = mono(a)
     a = resample(a, rate=b.rate)
     check(a, name="Sound A, at the rate of sound B,")
     return Pair(a, b, stft, seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raise `AudioError` unless `seed` is a whole number that numpy can start from."""
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise AudioError(
+            f"seed={seed!r} does not work: use a whole number from 0 to 4294967295."
+        )
 
 
 def render(

@@ -10,7 +10,6 @@ from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.multioutput import MultiOutputRegressor
 
 from helpers.audio import AudioError, Sound, allocate
@@ -320,16 +319,16 @@ def fit_magnitudes(
     n_components = min(40, *roots.shape)
     components = PCA(n_components, svd_solver="randomized", random_state=0)
     with warnings.catch_warnings():
-        # The catalogue's low iteration limits are meant.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # The catalogue's low limits are meant, and what is no number shows in the end.
+        warnings.simplefilter("ignore")
         try:
             return _fit(clone(model), components, described, roots)
-        except ValueError:
+        except (ValueError, StopIteration):
             pass  # some models take one target at a time
         try:
             one_by_one = MultiOutputRegressor(clone(model))
             return _fit(one_by_one, components, described, roots)
-        except ValueError as error:
+        except (ValueError, StopIteration) as error:
             raise AudioError(
                 f"The model cannot learn from the {len(roots)} audible frames of "
                 f"sound A ({_reason(error)}): choose a longer A or another model."
@@ -357,11 +356,13 @@ def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarr
         raise AudioError(
             f"The model cannot predict sound B ({_reason(error)}): choose another."
         ) from None
-    return np.maximum(roots, 0).astype(np.float32) ** 2
+    # No part of a frame whose power is 1 can be larger than that.
+    return np.clip(roots, 0, 1).astype(np.float32) ** 2
 
 
 def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
 
 
 def convolve_frames(

@@ -29,7 +29,7 @@ from helpers.audio import (
     save,
     shown,
 )
-from helpers.convolution import prepare, render
+from helpers.convolution import check_seed, prepare, render
 from helpers.finishing import Finishing, finish
 from helpers.models import make_model
 from helpers.scores import compare, features
@@ -165,6 +165,7 @@ def render_all(
 
 def _check(settings: Settings, *, n_jobs: int) -> None:
     make_stft(44100, settings.n_fft, settings.hop_length)
+    check_seed(settings.seed)
     check_excerpt_seconds(settings.excerpt_seconds)
     finishing = settings.finishing
     if not isinstance(finishing, Finishing | None):

@@ -217,7 +217,8 @@ def gesture_gain(
     described[:, N_BANDS] += np.interp(centres, seconds, gain_db)
     described[:, N_BANDS] -= described[:, N_BANDS].max()
     by_frame = articulate(described, described_b, frames_per_second=1 / stft.delta_t)
-    gain_db += CubicSpline(centres, by_frame)(seconds)
+    within = seconds.clip(centres[0], centres[-1])  # a cubic curve flies off beyond
+    gain_db += CubicSpline(centres, by_frame)(within)
 
     own *= 10 ** (gain_db / 10)
     own *= wanted.sum() / (own.sum() + 1e-20)

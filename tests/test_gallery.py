@@ -686,8 +686,13 @@ def test_of_long_sounds_an_excerpt_is_rendered(sounds, tmp_path):
     assert load(tmp_path / "out" / "ridge_x.wav").n_samples == 1.5 * RATE
 
 
-@pytest.mark.parametrize("seconds", [0, "20", True])
-def test_an_excerpt_of_no_length_is_refused_before_any_work(seconds, pairs, tmp_path):
-    with pytest.raises(AudioError, match="excerpt_seconds="):
-        render_all(pairs, RIDGE, folder=tmp_path / "out", excerpt_seconds=seconds)
+@pytest.mark.parametrize(
+    "setting", [{"excerpt_seconds": 0}, {"excerpt_seconds": "20"}, {"seed": -1}]
+)
+def test_a_setting_that_cannot_work_is_refused_before_any_work(
+    setting, pairs, tmp_path
+):
+    (name,) = setting
+    with pytest.raises(AudioError, match=f"{name}="):
+        render_all(pairs, RIDGE, folder=tmp_path / "out", **setting)
     assert not (tmp_path / "out").exists()

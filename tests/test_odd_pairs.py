@@ -1,0 +1,127 @@
+"""Whatever two sounds go in: a sound comes out, or one sentence that helps."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from helpers.audio import AudioError, Sound
+from helpers.convolution import predictive_convolution
+from helpers.finishing import Finishing, finish
+from helpers.models import CATALOGUE
+
+N_PAIRS = int(os.environ.get("ODD_PAIRS", "120"))  # thousands, when there is time
+RATES = [1000, 8000, 11025, 22050, 44100, 96000, 768_000]
+LENGTHS = [2, 3, 50, 700, 2048, 5000, 20000]
+CHANNELS = [1, 1, 2, 3, 8, 64]
+SIZES = [(2048, 512), (1024, 256), (4096, 2048), (64, 8), (2, 1), (16384, 4096)]
+BLENDS = [1.0, 0.5, 0.0, [(0, 0), (0.1, 1)]]
+
+
+def steady(rng, n):
+    return np.full(n, 0.5)
+
+
+def click(rng, n):
+    samples = np.zeros(n)
+    samples[rng.integers(n)] = 1
+    return samples
+
+
+def square(rng, n):
+    return np.sign(np.sin(np.arange(n) * 0.05) + 1e-9)
+
+
+def sine(rng, n):
+    return np.sin(np.arange(n) * rng.uniform(1e-3, 3))
+
+
+def noise(rng, n):
+    return rng.uniform(-1, 1, n)
+
+
+def whisper(rng, n):
+    return 2e-6 * rng.choice([-1.0, 1.0], n)
+
+
+def bursts(rng, n):
+    return rng.standard_normal(n) * (np.sin(np.arange(n) * 0.003) > 0.9)
+
+
+def half_silent(rng, n):
+    return np.where(np.arange(n) < n // 2, 0, rng.uniform(-1, 1, n))
+
+
+def over_full_scale(rng, n):
+    return 1000 * rng.standard_normal(n)
+
+
+def nyquist(rng, n):
+    return np.resize([1.0, -1.0], n)
+
+
+def decay(rng, n):
+    return np.exp(-np.arange(n) * 0.01) * rng.uniform(-1, 1, n)
+
+
+def silence(rng, n):
+    return np.zeros(n)
+
+
+def not_a_number(rng, n):
+    return np.where(np.arange(n) == n // 2, np.nan, 0.1)
+
+
+KINDS = [steady, click, square, sine, noise, whisper, bursts, half_silent]
+KINDS += [over_full_scale, nyquist, decay, silence, not_a_number]
+
+
+def draw(rng) -> Sound:
+    """Draw a sound of some kind, length, rate and number of channels."""
+    kind, n_samples = rng.choice(KINDS), int(rng.choice(LENGTHS))
+    n_channels = int(rng.choice(CHANNELS))
+    columns = [kind(rng, n_samples) for _ in range(n_channels)]
+    samples = np.stack(columns, axis=1).astype(np.float32)
+    return Sound(samples, int(rng.choice(RATES)))
+
+
+@pytest.mark.parametrize("seed", range(N_PAIRS))
+def test_an_odd_pair_gives_a_finite_sound_like_b_or_one_sentence(seed):
+    rng = np.random.default_rng(seed)
+    a, b = draw(rng), draw(rng)
+    n_fft, hop_length = SIZES[rng.integers(len(SIZES))]
+    settings = {
+        "model": str(rng.choice(list(CATALOGUE))),
+        "blend": BLENDS[rng.integers(len(BLENDS))],
+        "n_fft": n_fft,
+        "hop_length": hop_length,
+    }
+    finishing = Finishing(
+        noise_reduction_db=float(rng.choice([0, 12])),
+        loudness_lufs=rng.choice([None, -20.0]),
+    )
+    sounds, complaint = outcome(a, b, settings, finishing)
+    assert not complaint or re.fullmatch(r"[^\n]+: [a-z][^\n]+\.", complaint)
+    for sound in sounds:
+        assert sound.rate == b.rate
+        assert sound.samples.shape == b.samples.shape
+        assert sound.samples.dtype == np.float32
+        assert np.isfinite(sound.samples).all()
+
+
+def outcome(a, b, settings, finishing) -> tuple[list[Sound], str]:
+    """Render and finish: the sounds, or else what an `AudioError` says."""
+    try:
+        sound = predictive_convolution(a, b, **settings)
+        return [sound, finish(sound, finishing)], ""
+    except AudioError as error:
+        return [], str(error)
+
+
+def test_most_odd_pairs_give_a_sound():
+    # Two of thirteen kinds are no sounds, and many are too short or too slow to be one.
+    rngs = [np.random.default_rng(seed) for seed in range(40)]
+    pairs = [(draw(rng), draw(rng)) for rng in rngs]
+    found = [outcome(a, b, {}, None)[0] for a, b in pairs]
+    assert sum(map(bool, found)) > 10
