@@ -9,7 +9,16 @@ from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin
 from threadpoolctl import threadpool_limits
 
-from helpers.audio import AudioError, Sound, allocate, check, mono, resample, spans
+from helpers.audio import (
+    AudioError,
+    Sound,
+    allocate,
+    check,
+    mono,
+    peak_of,
+    resample,
+    spans,
+)
 from helpers.bins import convolve_bins
 from helpers.frames import Plan, convolve_frames, make_plan
 from helpers.gesture import apply_gain, gesture_gain
@@ -162,9 +171,7 @@ def predictive_convolution(
 def check_prediction(sound: Sound, model: str | RegressorMixin) -> None:
     """Raise `AudioError`, naming the model, for silence and for what is not finite."""
     name = model if isinstance(model, str) else type(model).__name__
-    peak = 0.0
-    for rows in spans(sound.samples):
-        peak = np.maximum(peak, np.abs(sound.samples[rows]).max())  # nan stays nan
+    peak = peak_of(sound)
     if not np.isfinite(peak):
         raise AudioError(f"{name} predicts no finite numbers: choose another model.")
     if peak < 1e-6:

@@ -25,7 +25,7 @@ from helpers.audio import (
     excerpt,
     find,
     load,
-    new_part,
+    replacing,
     save,
     shown,
 )
@@ -277,19 +277,8 @@ def recall(unfinished: Path, tasks: Mapping[str, Task]) -> dict[str, dict]:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV that is there whole or not at all, even if we are killed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = new_part(path.parent)
-        try:
-            table.to_csv(part, index=False, errors="surrogateescape")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise AudioError(
-            f"{shown(path)} cannot be written ({error.strerror}): free some space or "
-            "choose another folder."
-        ) from None
+    with replacing(path) as part:
+        table.to_csv(part, index=False, errors="surrogateescape")
 
 
 def _results(tasks: list[Task], settings: Settings, *, n_jobs: int) -> Iterator[tuple]:
