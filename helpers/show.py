@@ -217,7 +217,7 @@ def facts(sounds: Mapping[str, Sound]) -> pd.DataFrame:
             "channels": f"{found['channels']}",
             "peak (dBFS)": f"{found['peak_db']:.1f}",
             "RMS (dBFS)": f"{found['rms_db']:.1f}",
-            "offset": f"{found['dc_offset']:.4f}",
+            "offset": f"{round(found['dc_offset'], 4) + 0.0:.4f}",  # no -0.0000
             "clipped samples": f"{found['clipped']:.2%}",
             "silence at the ends (s)": f"{silence:.2f}",
         }
