@@ -1,14 +1,13 @@
 """The bin recipe, the original idea: one row per time-frequency bin."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from scipy.fft import fft, ifft
 from scipy.signal import ShortTimeFFT
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import RegressorMixin
 
-from helpers.audio import AudioError, Sound, allocate
+from helpers.audio import Sound, allocate
+from helpers.models import learn
 from helpers.spectrum import cut_frames, frame_blocks, n_frames, overlap_add
 
 FEATURES = [
@@ -133,19 +132,8 @@ def fit_bins(table: pd.DataFrame, model: RegressorMixin) -> list[RegressorMixin]
     AudioError
         When the model cannot learn from so few rows.
     """
-    with warnings.catch_warnings():
-        # The catalogue's low limits are meant, and what is no number shows in the end.
-        warnings.simplefilter("ignore")
-        try:
-            return [
-                clone(model).fit(table[FEATURES], table[target]) for target in TARGETS
-            ]
-        except ValueError as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise AudioError(
-                f"The model cannot learn from the {len(table)} bins of sound A "
-                f"({reason}): choose a longer A or another model."
-            ) from None
+    known = table[FEATURES]
+    return [learn(model, known, table[target], rows="bins") for target in TARGETS]
 
 
 def predict_bins(

@@ -168,8 +168,6 @@ def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
             kept = slice(rows.start - wider.start, rows.stop - wider.start)
             reduced = (spectrum * gain)[:, kept]
             synthesise(output[:, one], reduced, stft=stft, first=rows.start)
-            release(sound.samples)
-            release(output)
     return Sound(output, sound.rate)
 
 
@@ -181,7 +179,6 @@ def _noise_profile(samples, strength_db, *, stft):
     for some in np.array_split(numbers, 20):
         frames = pick_frames(samples, some, stft=stft)[0]
         parts.append(np.abs(rfft(frames, axis=1)) ** 2)
-        release(samples)
     power = np.concatenate(parts)
     power = power[np.argsort(power.sum(axis=1), kind="stable")] + 1e-30
     power = power[power.sum(axis=1) >= 1e-10 * power[-1].sum()]  # not silent

@@ -1,6 +1,5 @@
 """The frame recipe: a coarse description of B goes in, frames of A come out."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from sklearn.multioutput import MultiOutputRegressor
 
 from helpers.audio import AudioError, Sound, allocate
 from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
+from helpers.models import learn, reason
 from helpers.spectrum import (
     analyse,
     frame_blocks,
@@ -318,28 +318,18 @@ def fit_magnitudes(
     """
     n_components = min(40, *roots.shape)
     components = PCA(n_components, svd_solver="randomized", random_state=0)
-    with warnings.catch_warnings():
-        # The catalogue's low limits are meant, and what is no number shows in the end.
-        warnings.simplefilter("ignore")
-        try:
-            return _fit(clone(model), components, described, roots)
-        except (ValueError, StopIteration):
-            pass  # some models take one target at a time
-        try:
-            one_by_one = MultiOutputRegressor(clone(model))
-            return _fit(one_by_one, components, described, roots)
-        except (ValueError, StopIteration) as error:
-            raise AudioError(
-                f"The model cannot learn from the {len(roots)} audible frames of "
-                f"sound A ({_reason(error)}): choose a longer A or another model."
-            ) from None
 
+    def whole(regressor: RegressorMixin) -> RegressorMixin:
+        return TransformedTargetRegressor(
+            regressor, transformer=components, check_inverse=False
+        )
 
-def _fit(model, components, described, roots):
-    whole = TransformedTargetRegressor(
-        model, transformer=components, check_inverse=False
-    )
-    return whole.fit(described, roots)
+    rows = "audible frames"
+    try:
+        return learn(whole(model), described, roots, rows=rows)
+    except AudioError:  # some models take one target at a time
+        one_by_one = MultiOutputRegressor(model)
+        return learn(whole(one_by_one), described, roots, rows=rows)
 
 
 def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarray:
@@ -354,15 +344,10 @@ def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarr
         roots = model.predict(described)
     except ValueError as error:
         raise AudioError(
-            f"The model cannot predict sound B ({_reason(error)}): choose another."
+            f"The model cannot predict sound B ({reason(error)}): choose another."
         ) from None
     # No part of a frame whose power is 1 can be larger than that.
     return np.clip(roots, 0, 1).astype(np.float32) ** 2
-
-
-def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
 
 
 def convolve_frames(

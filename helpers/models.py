@@ -1,8 +1,10 @@
 """The catalogue of regressors, by name."""
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.ensemble import ExtraTreesRegressor
@@ -118,6 +120,44 @@ CATALOGUE = {
         "linear regression without its constant: the same whisper",
     ),
 }
+
+
+def learn(
+    model: RegressorMixin, known: ArrayLike, wanted: ArrayLike, *, rows: str
+) -> RegressorMixin:
+    """Fit a copy of `model`, without the warnings that it may give.
+
+    The catalogue's low limits are meant, and what is no number shows in the end.
+
+    Parameters
+    ----------
+    model : scikit-learn regressor
+        Cloned, never changed.
+    known, wanted : array-like of n_rows
+        Features and targets.
+    rows : str
+        What the rows are, for the sentence.
+
+    Raises
+    ------
+    AudioError
+        When the model cannot learn from these rows, such as too few.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return clone(model).fit(known, wanted)
+        except (ValueError, StopIteration) as error:
+            raise AudioError(
+                f"The model cannot learn from the {len(known)} {rows} of sound A "
+                f"({reason(error)}): choose a longer A or another model."
+            ) from None
+
+
+def reason(error: Exception) -> str:
+    """Tell in one line what a model complained of."""
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
 
 
 def make_model(

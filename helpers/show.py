@@ -248,8 +248,9 @@ def player(
         False makes short sounds Ogg Vorbis too: a tenth of the size.
     """
     label = f"{label} ({_length(sound.duration)})"
-    if path is not None and sound.duration > LINKED_SECONDS:
-        source = quote(Path(path).as_posix())
+    address = "" if path is None else quote(Path(path).as_posix())
+    if address and sound.duration > LINKED_SECONDS:
+        source = address
     elif lossless and sound.duration <= LOSSLESS_SECONDS:
         source = _embed(sound, format="FLAC", subtype="PCM_16")
     elif sound.duration <= EMBEDDED_SECONDS:
@@ -259,8 +260,7 @@ def player(
         first = Sound(sound.samples[: EMBEDDED_SECONDS * sound.rate], sound.rate)
         source = _embed(first, format="OGG", subtype="VORBIS")
     caption = html.escape(label)
-    if path is not None:
-        address = quote(Path(path).as_posix())
+    if address:
         caption += f': <a href="{address}">{html.escape(str(path))}</a>'
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'

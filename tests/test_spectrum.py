@@ -1,5 +1,7 @@
 """The batched transform is scipy's, comes back, and refuses what cannot."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,16 @@ def test_frames_picked_by_number_are_those_of_the_whole(n_samples):
     numbers = np.random.default_rng(0).integers(0, every.shape[1], 20)
     picked = pick_frames(samples, numbers, stft=stft)
     np.testing.assert_array_equal(picked, every[:, numbers])
+
+
+def test_picking_frames_at_the_ends_copies_nothing_else():
+    stft, samples = make_stft(1000, 64, 16), noise(10**6, 1)
+    last = n_frames(len(samples), stft=stft) - 1
+    tracemalloc.start()
+    pick_frames(samples, np.array([0, 1000, last]), stft=stft)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < samples.nbytes / 10  # three frames are far less
 
 
 def test_overlap_add_adds_to_what_is_there():
