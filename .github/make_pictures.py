@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script starts with its own folder on the path only
 
 from helpers import show  # noqa: E402
-from helpers.audio import load  # noqa: E402
 from helpers.convolution import predictive_convolution  # noqa: E402
+from helpers.files import load  # noqa: E402
 from helpers.finishing import finish  # noqa: E402
 
 PICTURES = ROOT / ".github" / "pictures"

@@ -1,6 +1,6 @@
 """The steps of the notebook, each a short module; each builds on those above it.
 
-audio (sounds, in and out), spectrum (the short-time Fourier transform in blocks),
+audio (a sound), files (read and write), spectrum (the short-time Fourier transform),
 estimators and models (regressors), bins and frames (the two recipes), gesture (B's
 loudness and articulation), convolution (from A and B to the result), classic (the
 yardstick), finishing, scores, gallery (many renders), show (pictures and players).

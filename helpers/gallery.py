@@ -17,19 +17,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from helpers.audio import (
-    AudioError,
-    Sound,
-    check_excerpt_seconds,
-    check_output,
-    excerpt,
-    find,
-    load,
-    replacing,
-    save,
-    shown,
-)
+from helpers.audio import AudioError, Sound, check_excerpt_seconds, excerpt
 from helpers.convolution import check_seed, prepare, render
+from helpers.files import check_output, find, load, replacing, save, shown
 from helpers.finishing import Finishing, finish
 from helpers.models import make_model
 from helpers.scores import compare, features
@@ -123,7 +113,7 @@ def render_all(
         scores are of the sound before that: trimmed, it would no longer be in time
         with B.
     subtype : str, default "PCM_24"
-        Precision of the files, as in `helpers.audio.save`.
+        Precision of the files, as in `helpers.files.save`.
     excerpt_seconds : float, optional
         Take only the liveliest stretch of each sound, as `helpers.audio.excerpt` does.
     n_jobs : int, default -1

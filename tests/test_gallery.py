@@ -21,7 +21,8 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers import gallery
-from helpers.audio import AudioError, Sound, load, save
+from helpers.audio import AudioError, Sound
+from helpers.files import load, save
 from helpers.finishing import Finishing
 from helpers.gallery import grid, render_all
 from helpers.models import CATALOGUE, make_model

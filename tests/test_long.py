@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from helpers import audio, spectrum
-from helpers.audio import Sound, allocate, save
+from helpers.audio import Sound, allocate
 from helpers.convolution import predictive_convolution
+from helpers.files import save
 from helpers.finishing import finish
 
 RATE = 8000
@@ -63,7 +64,7 @@ MEMORY = r"""
 import re, sys
 from pathlib import Path
 from helpers import audio, spectrum
-from helpers.audio import load, save
+from helpers.files import load, save
 from helpers.convolution import predictive_convolution
 from helpers.finishing import finish
 audio.IN_MEMORY, audio.BLOCK, spectrum.BLOCK_FRAMES = 2**17, 2**16, 128

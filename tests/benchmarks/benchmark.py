@@ -26,9 +26,10 @@ from scipy.signal import ShortTimeFFT
 from sklearn.decomposition import non_negative_factorization
 from threadpoolctl import threadpool_limits
 
-from helpers.audio import AudioError, Sound, load, save
+from helpers.audio import AudioError, Sound
 from helpers.classic import classic_convolution
 from helpers.convolution import predictive_convolution, prepare
+from helpers.files import load, save
 from helpers.finishing import finish
 from helpers.frames import choose_frames, describe_sound
 from helpers.models import CATALOGUE, make_model

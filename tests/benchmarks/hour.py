@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from helpers.audio import save
+from helpers.files import save
 from helpers.gallery import render_all
 from tests.benchmarks.sounds import make_sound
 
