@@ -2,11 +2,12 @@
 
 import mmap
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from numbers import Integral
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soxr
@@ -14,6 +15,7 @@ from scipy.ndimage import binary_opening
 
 IN_MEMORY = 2**24  # values (64 MiB of float32); anything longer lives on disk
 BLOCK = 2**20  # values handled at a time
+MOST_CHANNELS = 64
 
 
 class AudioError(ValueError):
@@ -28,15 +30,29 @@ class AudioWarning(UserWarning):
     """A sound that was read or written, but of which something is missing."""
 
 
+class Stretch(NamedTuple):
+    """Where a part of a sound comes from, all in seconds.
+
+    Stretches that were cross-faded overlap; those that were joined do not.
+    """
+
+    start: float
+    stop: float
+    file: str
+    file_start: float  # what of the file is heard at `start`
+
+
 @dataclass(frozen=True, eq=False)
 class Sound:
     """Samples float32 (n_samples, n_channels), nominally in [-1, 1], at `rate` Hz.
 
     Long ones are memory-mapped (`numpy.memmap`): they look the same, but lie on disk.
+    Where its parts come from is known of a sound that was read, or made of such.
     """
 
     samples: np.ndarray
     rate: int
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def n_samples(self) -> int:
@@ -128,7 +144,7 @@ def release(array: np.ndarray) -> None:
 
 def check(sound: Sound, *, name: str) -> None:
     """Raise `AudioError`, naming it `name`, if nothing can be made of a sound."""
-    if np.ndim(sound.samples) != 2 or not 1 <= sound.n_channels <= 64:
+    if np.ndim(sound.samples) != 2 or not 1 <= sound.n_channels <= MOST_CHANNELS:
         raise AudioError(
             f"{name} has samples of shape {np.shape(sound.samples)}: give them the "
             "shape (n_samples, n_channels), with 1 to 64 channels."
@@ -218,10 +234,10 @@ def mono(sound: Sound) -> Sound:
     """Mix all channels to one: their mean, or the first if the mean cancels out."""
     if sound.n_channels == 1:
         return sound
-    mean = Sound(allocate(sound.n_samples, 1), sound.rate)
+    mean = replace(sound, samples=allocate(sound.n_samples, 1))
     for rows in spans(sound.samples, mean.samples):
         mean.samples[rows] = sound.samples[rows].mean(axis=1, keepdims=True)
-    first = Sound(sound.samples[:, :1], sound.rate)
+    first = replace(sound, samples=sound.samples[:, :1])
     cancels_out = rms_of(mean) < 0.1 * rms_of(first)
     return first if cancels_out else mean
 
@@ -259,10 +275,35 @@ def resample(sound: Sound, *, rate: int) -> Sound:
         output[written : written + len(block)] = block
         written += len(block)
         release(output)
-    return Sound(output, rate)
+    return Sound(output, rate, sound.stretches)
 
 
-def excerpt(sound: Sound, *, seconds: float | None, n_least: int = 0) -> Sound:
+def cut(sound: Sound, *, start: int, stop: int) -> Sound:
+    """Take the samples from `start` up to `stop`, and where they come from."""
+    samples = sound.samples[start:stop]
+    first, end = start / sound.rate, (start + len(samples)) / sound.rate
+    inside = []
+    for stretch in sound.stretches:
+        if stretch.start < end and stretch.stop > first:
+            missing = max(first - stretch.start, 0.0)
+            inside.append(
+                Stretch(
+                    start=stretch.start + missing - first,
+                    stop=min(stretch.stop, end) - first,
+                    file=stretch.file,
+                    file_start=stretch.file_start + missing,
+                )
+            )
+    return Sound(samples, sound.rate, tuple(inside))
+
+
+def excerpt(
+    sound: Sound,
+    *,
+    seconds: float | None,
+    n_least: int = 0,
+    each_file: bool = False,
+) -> Sound:
     """Take the liveliest stretch of a sound: where its level rises most, in sum.
 
     Parameters
@@ -272,6 +313,8 @@ def excerpt(sound: Sound, *, seconds: float | None, n_least: int = 0) -> Sound:
         How long; a shorter sound, and with None any sound, stays whole.
     n_least : int, default 0
         Samples that there must be: silence is added to a shorter sound.
+    each_file : bool, default False
+        Of a sound of several files take an equal share of each, half a second or more.
 
     Returns
     -------
@@ -284,13 +327,37 @@ def excerpt(sound: Sound, *, seconds: float | None, n_least: int = 0) -> Sound:
     """
     check_excerpt_seconds(seconds)
     if seconds is not None and sound.duration > seconds:
-        start = _liveliest(sound, seconds)
-        stop = start + round(seconds * sound.rate)
-        sound = Sound(np.array(sound.samples[start:stop]), sound.rate)
+        parts = _files_of(sound) if each_file else [sound]
+        share = max(seconds / len(parts), 0.5)
+        sound = join([_liveliest(part, share) for part in parts])
     missing = n_least - sound.n_samples
     if missing <= 0:
         return sound
-    return Sound(np.pad(sound.samples, ((0, missing), (0, 0))), sound.rate)
+    return replace(sound, samples=np.pad(sound.samples, ((0, missing), (0, 0))))
+
+
+def joints(sound: Sound) -> list[int]:
+    """Find the samples at which a new file begins without a cross-fade."""
+    pairs = pairwise(sound.stretches)
+    starts = [later.start for sooner, later in pairs if sooner.stop <= later.start]
+    return [round(start * sound.rate) for start in starts]
+
+
+def _files_of(sound: Sound) -> list[Sound]:
+    edges = [0, *joints(sound), sound.n_samples]
+    return [cut(sound, start=start, stop=stop) for start, stop in pairwise(edges)]
+
+
+def join(sounds: Sequence[Sound]) -> Sound:
+    """Put sounds of one rate and number of channels one behind the other."""
+    stretches, ahead = [], 0.0
+    for sound in sounds:
+        for stretch in sound.stretches:
+            start, stop = ahead + stretch.start, ahead + stretch.stop
+            stretches.append(stretch._replace(start=start, stop=stop))
+        ahead += sound.duration
+    samples = np.concatenate([sound.samples for sound in sounds])
+    return Sound(samples, sounds[0].rate, tuple(stretches))
 
 
 def check_excerpt_seconds(seconds: float | None) -> None:
@@ -302,8 +369,11 @@ def check_excerpt_seconds(seconds: float | None) -> None:
     )
 
 
-def _liveliest(sound: Sound, seconds: float) -> int:
-    # First sample of the stretch in which the level rises most, in steps of 50 ms.
+def _liveliest(sound: Sound, seconds: float) -> Sound:
+    # The stretch in which the level rises most, in steps of 50 ms.
+    n_samples = round(seconds * sound.rate)
+    if sound.n_samples <= n_samples:
+        return sound
     step = max(1, sound.rate // 20)
     n_steps = sound.n_samples // step
     whole_steps = sound.samples[: n_steps * step]
@@ -314,6 +384,7 @@ def _liveliest(sound: Sound, seconds: float) -> int:
     level_db = 10 * np.log10(np.concatenate(power) + 1e-12)
     level_db = np.maximum(level_db, level_db.max() - 40)  # noise is no life
     rises = np.maximum(np.diff(level_db, prepend=level_db[0]), 0)
-    n_inside = min(round(seconds * sound.rate) // step, n_steps)
+    n_inside = min(n_samples // step, n_steps)
     in_sum = np.convolve(rises, np.ones(n_inside), "valid")
-    return int(in_sum.argmax()) * step
+    start = int(in_sum.argmax()) * step
+    return cut(sound, start=start, stop=start + n_samples)

@@ -1,7 +1,7 @@
 """Predictive convolution, from sound to sound."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -225,7 +225,7 @@ def mix(
         magnitude = (np.abs(dry) + 1e-7) ** (1 - share) * (np.abs(wet) + 1e-7) ** share
         both *= magnitude / (np.abs(both) + 1e-12)
         synthesise(output, both, stft=stft, first=rows.start)
-    return Sound(output, b.rate)
+    return replace(prediction, samples=output)
 
 
 def restore(b: Sound, sound: Sound, *, points: np.ndarray) -> Sound:
@@ -238,4 +238,4 @@ def restore(b: Sound, sound: Sound, *, points: np.ndarray) -> Sound:
         seconds = (rows.start + np.arange(len(block))) / b.rate
         dry = np.interp(seconds, *points.T) == 0
         output[rows] = np.where(dry[:, None], block, sound.samples[rows])
-    return Sound(output, b.rate)
+    return replace(sound, samples=output)

@@ -7,8 +7,9 @@ import platform
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -19,15 +20,22 @@ from soundfile import LibsndfileError
 
 from helpers import audio
 from helpers.audio import (
+    MOST_CHANNELS,
     AudioError,
     AudioWarning,
     Sound,
+    Stretch,
     blocks,
     check,
+    excerpt,
     peak_of,
+    resample,
     temporary_file,
 )
 
+CORPUS_SECONDS = 1200  # of many sounds that are read as one; 20 minutes
+SUFFIXES = {".wav", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}
+SUFFIXES |= {".flac", ".ogg", ".oga", ".opus", ".mp3"}  # what counts in a folder
 RIFF_LIMIT = 2**32 - 2**20  # bytes that a WAV can count in its 32 bits
 BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
 SUBTYPES = {".wav": ["PCM_16", "PCM_24", "FLOAT"], ".flac": ["PCM_16", "PCM_24"]}
@@ -38,31 +46,117 @@ PART = f".predictive_convolution-{platform.node()}-"  # how unfinished files beg
 # Reading ------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> Sound:
-    """Read a sound of any format, rate and length, in bounded memory.
+def load(
+    path: str | Path | Sequence[str | Path], *, leave_out: str | Path | None = None
+) -> Sound:
+    """Read a sound of any format, rate and length, or many as one, in bounded memory.
 
     Parameters
     ----------
-    path : str or Path
-        What is not there is looked for in ``input_audio`` too.
+    path : str or Path, or a list of them
+        What is not there is looked for in ``input_audio`` too. A folder stands for all
+        sounds in it and below. Several files are put one behind the other, at the
+        highest of their rates and with as many channels as the one with the most. If
+        they are longer than `CORPUS_SECONDS` together, the liveliest stretch of each is
+        taken, so that all have the same share.
+    leave_out : str or Path, optional
+        A file of the folder that is not meant, such as sound B.
 
     Returns
     -------
     Sound
         What was cut short, or never completed by its recorder, gives what is there and
-        an `AudioWarning`.
+        an `AudioWarning`, and so does a file in a folder that cannot be read.
 
     Raises
     ------
     AudioError
         For anything else that cannot be read, and for what `check` refuses.
     """
-    found = find(path)
-    name = shown(found)
+    files = files_of(path, leave_out=leave_out)
+    if not is_corpus(path):
+        return _load_file(files[0])
+    sound = _gather(files)
+    check(sound, name=shown(path))
+    return sound
+
+
+def is_corpus(path: str | Path | Sequence[str | Path]) -> bool:
+    """Tell a folder or a list of files from a single file."""
+    return isinstance(path, list | tuple) or find(path).is_dir()
+
+
+def files_of(
+    path: str | Path | Sequence[str | Path], *, leave_out: str | Path | None = None
+) -> list[Path]:
+    """List the files that a name, a folder or a list of them stands for.
+
+    Raises
+    ------
+    AudioError
+        As `find`, and for a folder without sounds.
+    """
+    if isinstance(path, list | tuple):
+        return [file for one in path for file in files_of(one, leave_out=leave_out)]
+    if not is_corpus(path):
+        return [find(path)]
+    files = [file for file in sorted(find(path).rglob("*")) if _is_sound(file)]
+    if leave_out is not None:
+        files = [file for file in files if not _is_same(file, leave_out)]
+    if not files:
+        raise AudioError(
+            f"{shown(path)} holds no sounds: put some into it or choose another."
+        )
+    return files
+
+
+def _is_sound(file: Path) -> bool:
+    hidden = file.name.startswith(".")
+    return file.suffix.lower() in SUFFIXES and file.is_file() and not hidden
+
+
+def _gather(files: list[Path]) -> Sound:
+    # One sound of many files, written to disk one after the other.
+    rate, n_channels, seconds = _common_form(files)
+    share = None if seconds <= CORPUS_SECONDS else max(1, CORPUS_SECONDS / len(files))
+    n_samples, stretches = 0, []
+    with temporary_file() as spool:
+        for file in files:
+            try:
+                sound = excerpt(_load_file(file), seconds=share)
+            except AudioError as error:
+                text = f"{str(error).rstrip('.')}; it was left out."
+                warnings.warn(text, AudioWarning, stacklevel=3)
+                continue
+            sound = resample(sound, rate=rate)
+            counted_round = np.arange(n_channels) % sound.n_channels
+            for block in blocks(sound):
+                block[:, counted_round].tofile(spool)
+            start, n_samples = n_samples / rate, n_samples + sound.n_samples
+            (stretch,) = sound.stretches
+            stretches.append(stretch._replace(start=start, stop=n_samples / rate))
+        samples = _from_disk(spool, (n_samples, n_channels))
+    return Sound(samples, rate, tuple(stretches))
+
+
+def _common_form(files: list[Path]) -> tuple[int, int, float]:
+    # The highest rate, the most channels, and the seconds of all together.
+    rates, channels, seconds = [1], [1], 0
+    for file in files:
+        with suppress(LibsndfileError, OSError, TypeError):  # `_load_file` will say it
+            facts = soundfile.info(_encoded(file))
+            rates.append(facts.samplerate)
+            channels.append(facts.channels)
+            seconds += facts.duration
+    return max(rates), min(max(channels), MOST_CHANNELS), seconds
+
+
+def _load_file(path: Path) -> Sound:
+    name = shown(path)
     try:
-        sound, fault = _read(_encoded(found))
+        sound, fault = _read(_encoded(path))
         if sound.n_samples == 0:
-            sound = _read_to_the_end(found)
+            sound = _read_to_the_end(path)
             fault = "its header claims no samples"
     except (LibsndfileError, OSError, TypeError) as error:
         raise AudioError(
@@ -72,8 +166,8 @@ def load(path: str | Path) -> Sound:
     check(sound, name=name)
     if fault:
         text = f"{name} is damaged ({fault}): what is there was read; export it again."
-        warnings.warn(text, AudioWarning, stacklevel=2)
-    return sound
+        warnings.warn(text, AudioWarning, stacklevel=3)
+    return replace(sound, stretches=(Stretch(0.0, sound.duration, name, 0.0),))
 
 
 def _reason(error: Exception) -> str:
@@ -83,14 +177,14 @@ def _reason(error: Exception) -> str:
 
 
 def find(path: str | Path) -> Path:
-    """Find the file that a person means.
+    """Find the file or folder that a person means.
 
     Raises
     ------
     AudioError
         When there is none, with names that are like it.
     """
-    if not isinstance(path, str | Path):
+    if not isinstance(path, str | Path) or not str(path).strip():
         raise AudioError(
             f"{path!r} cannot be read (it is no name of a file): check the name, "
             'which is written in quotes, as in "input_audio/bell.wav".'
@@ -102,11 +196,9 @@ def find(path: str | Path) -> Path:
     with suppress(OSError, ValueError, RuntimeError):  # a name that no file can have
         wanted = wanted.expanduser()
         for place in (wanted, INPUT_FOLDER / wanted):
-            if place.is_file():
+            if place.is_file() or place.is_dir():
                 return place
-            if place.is_dir():
-                reason = "it is a folder"
-            elif place.exists():
+            if place.exists():
                 reason = "it is a device or a pipe, and no file"
             elif place.is_symlink():
                 reason = "it is a link that leads nowhere"
@@ -166,12 +258,16 @@ def _collect(file: soundfile.SoundFile) -> np.ndarray:
             while len(block := file.read(4096, "float32", always_2d=True)):
                 block.tofile(spool)
                 n_samples += len(block)
-        spool.flush()
-        shape = (n_samples, file.channels)
-        if n_samples * file.channels > audio.IN_MEMORY:
-            return np.memmap(spool, np.float32, "r+", shape=shape)
-        spool.seek(0)
-        return np.fromfile(spool, np.float32).reshape(shape)
+        return _from_disk(spool, (n_samples, file.channels))
+
+
+def _from_disk(spool: BinaryIO, shape: tuple[int, int]) -> np.ndarray:
+    # The samples in a file: in memory if they are few, and otherwise mapped.
+    spool.flush()
+    if shape[0] * shape[1] > audio.IN_MEMORY:
+        return np.memmap(spool, np.float32, "r+", shape=shape)
+    spool.seek(0)
+    return np.fromfile(spool, np.float32).reshape(shape)
 
 
 def _read_to_the_end(path: Path) -> Sound:
@@ -258,7 +354,7 @@ def check_output(
             f"{name} cannot be written ({fault}): give the result another name or "
             "folder."
         )
-    if any(_is_same(path, other) for other in inputs):
+    if any(_is_read(path, other) for other in inputs):
         raise AudioError(f"{name} is a sound to read: give the result another name.")
     return path
 
@@ -279,8 +375,14 @@ def _fault_of_place(path: Path) -> str:
     return ""
 
 
+def _is_read(path: Path, source: str | Path | Sequence[str | Path]) -> bool:
+    with suppress(AudioError):  # what is not there cannot be overwritten
+        return any(_is_same(path, file) for file in files_of(source))
+    return False
+
+
 def _is_same(path: Path, other: str | Path) -> bool:
-    with suppress(OSError, AudioError):  # what is not there cannot be overwritten
+    with suppress(OSError, AudioError):
         return path.samefile(find(other))
     return False
 

@@ -1,7 +1,7 @@
 """Finish a sound: no offset, no silence, less noise, no clicks, the right level."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -14,6 +14,7 @@ from helpers.audio import (
     AudioError,
     Sound,
     allocate,
+    cut,
     ends_of,
     means_of,
     mono,
@@ -115,7 +116,7 @@ def _in_blocks(sound: Sound, change: Callable[[np.ndarray], np.ndarray]) -> Soun
     output = allocate(sound.n_samples, sound.n_channels)
     for rows in spans(sound.samples, output):
         output[rows] = change(sound.samples[rows])
-    return Sound(output, sound.rate)
+    return replace(sound, samples=output)
 
 
 def trim_silence(sound: Sound, *, threshold_db: float = -60) -> Sound:
@@ -130,8 +131,7 @@ def trim_silence(sound: Sound, *, threshold_db: float = -60) -> Sound:
     _check("threshold_db", threshold_db, -120, -1)
     first, last = ends_of(sound, threshold_db=threshold_db)
     keep = round(0.01 * sound.rate)
-    inside = sound.samples[max(0, first - keep) : last + 1 + keep]
-    return Sound(inside, sound.rate)
+    return cut(sound, start=max(0, first - keep), stop=last + 1 + keep)
 
 
 def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
@@ -168,7 +168,7 @@ def reduce_noise(sound: Sound, *, strength_db: float = 12) -> Sound:
             kept = slice(rows.start - wider.start, rows.stop - wider.start)
             reduced = (spectrum * gain)[:, kept]
             synthesise(output[:, one], reduced, stft=stft, first=rows.start)
-    return Sound(output, sound.rate)
+    return replace(sound, samples=output)
 
 
 def _noise_profile(samples, strength_db, *, stft):

@@ -1,7 +1,9 @@
 """The frame recipe: a coarse description of B goes in, frames of A come out."""
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.fft import rfft
@@ -11,7 +13,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.multioutput import MultiOutputRegressor
 
-from helpers.audio import AudioError, Sound, allocate
+from helpers.audio import AudioError, Sound, Stretch, allocate, joints
 from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
 from helpers.models import learn, reason
 from helpers.spectrum import (
@@ -99,21 +101,30 @@ def describe_sound(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
 
 
 def choose_frames(
-    described: np.ndarray, *, stft: ShortTimeFFT, most: int = 4096, seed: int = 42
+    sound: Sound,
+    described: np.ndarray,
+    *,
+    stft: ShortTimeFFT,
+    most: int = 16384,
+    seed: int = 42,
 ) -> np.ndarray:
     """Choose the frames of A to learn from: those that can be heard.
 
-    Frames that hang over an end of A are left out: they would click.
+    Frames that hang over an end of A, or of one of its files, are left out: they would
+    click.
 
     Parameters
     ----------
+    sound : Sound
+        A.
     described : ndarray of shape (n_frames, N_BANDS + 2)
-        All frames of A.
+        All its frames.
     stft : ShortTimeFFT
-    most : int, default 4096
-        Of a sound with more, a seeded choice of stretches: 47 s at the default
-        settings hold nearly all that is in a longer sound.
+    most : int, default 16384
+        Of a sound with more (three minutes, at the default settings), stretches that
+        lie spread over it.
     seed : int, default 42
+        For where the first of these stretches lies.
 
     Returns
     -------
@@ -121,18 +132,31 @@ def choose_frames(
         Their numbers, rising; at least two.
     """
     heard = is_active(described)
-    margin = stft.m_num // stft.hop
-    if heard[margin:-margin].sum() > 1:
-        heard[:margin] = False
-        heard[-margin:] = False
+    whole = heard & is_whole(sound, len(described), stft=stft)
+    if whole.sum() > 1:
+        heard = whole
     elif heard.sum() < 2:  # nothing can be learned from one frame
         heard[:] = True
     numbers = np.flatnonzero(heard)
-    if len(numbers) > most:
-        stretch = np.arange(len(numbers)) // STRETCH
-        order = np.random.default_rng(seed).permutation(stretch[-1] + 1)
-        numbers = numbers[np.isin(stretch, order[: most // STRETCH])]
-    return numbers
+    if len(numbers) <= most:
+        return numbers
+    stretch = np.arange(len(numbers)) // STRETCH
+    n_stretches = stretch[-1] + 1
+    first = np.random.default_rng(seed).random()
+    share = most // STRETCH / n_stretches
+    counted = np.floor(np.arange(n_stretches + 1) * share + first)
+    chosen = np.diff(counted) > 0  # evenly spread, so a fair share of all files
+    return numbers[chosen[stretch]]
+
+
+def is_whole(sound: Sound, n_rows: int, *, stft: ShortTimeFFT) -> np.ndarray:
+    """Tell which frames of a sound lie within one file of it, ``(n_rows,)``."""
+    starts = (np.arange(n_rows) + stft.p_min) * stft.hop - stft.m_num_mid
+    last = starts + stft.m_num - 1
+    edges = [0, *joints(sound), sound.n_samples]
+    within = np.searchsorted(edges, starts, "right")
+    same_file = within == np.searchsorted(edges, last, "right")
+    return same_file & (starts >= 0) & (last < sound.n_samples)
 
 
 def align(
@@ -240,11 +264,51 @@ def make_plan(
     """
     described_a = describe_sound(a, stft=stft)
     described_b = describe_sound(b, stft=stft)
-    numbers = choose_frames(described_a, stft=stft, seed=seed)
+    numbers = choose_frames(a, described_a, stft=stft, seed=seed)
     learner.fit(described_a[numbers], numbers)
     aligned = align(described_b, described_a, learner)
     borrowed = learner.predict(aligned)
     return Plan(learner, described_a, described_b, numbers, aligned, borrowed)
+
+
+def stretches_of(
+    borrowed: np.ndarray, a: Sound, *, n_samples: int, stft: ShortTimeFFT
+) -> tuple[Stretch, ...]:
+    """List what was borrowed: where frames go on in A they are one stretch.
+
+    Parameters
+    ----------
+    borrowed : ndarray of shape (n_frames,)
+        Number of a frame of A for each frame of the result.
+    a : Sound
+    n_samples : int
+        Of the result.
+    stft : ShortTimeFFT
+
+    Returns
+    -------
+    tuple of Stretch
+        From the start of their first frame to the end of their last one, so that they
+        overlap as frames do.
+    """
+    files = a.stretches or (Stretch(0.0, a.duration, "A", 0.0),)
+    starts_of_files = [stretch.start for stretch in files]
+    ahead = stft.m_num_mid * stft.T  # from the start of a frame to its middle
+    duration = n_samples * stft.T
+    jumps = np.flatnonzero(np.diff(borrowed) != 1) + 1
+    stretches = []
+    for first, after in pairwise([0, *jumps, len(borrowed)]):
+        start = (first + stft.p_min) * stft.delta_t - ahead
+        stop = (after - 1 + stft.p_min) * stft.delta_t + ahead
+        in_a = (borrowed[first] + stft.p_min) * stft.delta_t - ahead
+        missing = max(0.0, -start, -in_a)  # what hangs over a beginning
+        if min(stop, duration) <= start + missing:
+            continue
+        file = files[bisect_right(starts_of_files, in_a + missing) - 1]
+        file_start = file.file_start + in_a + missing - file.start
+        stop = min(stop, duration)
+        stretches.append(Stretch(start + missing, stop, file.file, file_start))
+    return tuple(stretches)
 
 
 def borrow(
@@ -383,4 +447,7 @@ def convolve_frames(
         spectrum_b = analyse(b.samples, stft=stft, rows=rows)
         spectrum = borrow(spectrum_b, picked, magnitude)
         synthesise(output, spectrum, stft=stft, first=rows.start)
-    return Sound(output, b.rate)
+    if averages is not None:  # of A's frames only the phases are left
+        return Sound(output, b.rate)
+    stretches = stretches_of(borrowed, a, n_samples=b.n_samples, stft=stft)
+    return Sound(output, b.rate, stretches)

@@ -3,7 +3,7 @@
 import hashlib
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,15 @@ from tqdm.auto import tqdm
 
 from helpers.audio import AudioError, Sound, check_excerpt_seconds, excerpt
 from helpers.convolution import check_seed, prepare, render
-from helpers.files import check_output, find, load, replacing, save, shown
+from helpers.files import (
+    check_output,
+    files_of,
+    is_corpus,
+    load,
+    replacing,
+    save,
+    shown,
+)
 from helpers.finishing import Finishing, finish
 from helpers.models import make_model
 from helpers.scores import compare, features
@@ -29,6 +37,9 @@ SCORES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
 SCORES += ["melody", "attack"]
 COLUMNS = ["file", "model", "recipe", "direction", "seconds", *SCORES]
 RANKED_BY = ["timbre", "structure", "motion"]  # by their mean
+
+
+Source = str | Path | tuple[Path, ...]  # a file, or those of a corpus
 
 
 class Settings(NamedTuple):
@@ -46,7 +57,7 @@ class Task(NamedTuple):
     """One sound to make."""
 
     path: Path
-    files: tuple[Path, Path]  # A and B
+    files: tuple[Source, Source]  # A and B
     model: str | RegressorMixin
     facts: dict[str, str]  # what the scoreboard says of it, and its `fingerprint`
 
@@ -102,7 +113,8 @@ def render_all(
     Parameters
     ----------
     pairs : dict
-        The files (A, B) of every pair by name, as from `grid`.
+        The files (A, B) of every pair by name, as from `grid`. A folder or a list of
+        files stands for all its sounds as one (without the other sound of the pair).
     models : names in `helpers.models.CATALOGUE`, or dict of regressors by name
     folder : path
         Gets ``<model>_<pair>.wav`` and ``scoreboard.csv``.
@@ -178,9 +190,12 @@ def plan_tasks(
     """
     if not isinstance(models, Mapping):
         models = {name: name for name in models}
-    pairs = {direction: (_found(a), _found(b)) for direction, (a, b) in pairs.items()}
-    inputs = {file for files in pairs.values() for file in files}
-    checksums = {file: checksum(file) for file in inputs}
+    pairs = {
+        direction: (_found(a, leave_out=b), _found(b, leave_out=a))
+        for direction, (a, b) in pairs.items()
+    }
+    inputs = {source for sources in pairs.values() for source in sources}
+    checksums = {source: checksum(source) for source in inputs}
     tasks = {}
     for direction, files in pairs.items():
         for name, model in models.items():
@@ -204,17 +219,22 @@ def plan_tasks(
     return tasks
 
 
-def _found(path: str | Path) -> str | Path:
+def _found(path: str | Path | Sequence, *, leave_out: str | Path | Sequence) -> Source:
+    # Which file is meant, or which files by a folder or a list.
     with suppress(AudioError):  # `load` will say it
-        return find(path)
+        files = files_of(path, leave_out=leave_out)
+        return tuple(files) if is_corpus(path) else files[0]
     return path
 
 
-def checksum(path: str | Path) -> str:
-    """Sum up the contents of a file (SHA-256); "" where there is none."""
+def checksum(source: Source) -> str:
+    """Sum up the contents of a file or of many (SHA-256); "" where there is none."""
+    if isinstance(source, tuple):
+        sums = [checksum(file) for file in source]
+        return "" if "" in sums else joblib_hash(sums)
     with suppress(OSError, ValueError, TypeError):
-        if Path(path).is_file():  # a device might have no end
-            with Path(path).open("rb") as file:
+        if Path(source).is_file():  # a device might have no end
+            with Path(source).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
     return ""
 
@@ -294,10 +314,11 @@ def _jobs(tasks: list[Task], settings: Settings) -> Iterator[tuple]:
             yield delayed(render_one)(task, analysis, settings.finishing)
 
 
-def _analyse(files: tuple[Path, Path], settings: Settings) -> tuple | Exception:
+def _analyse(files: tuple[Source, Source], settings: Settings) -> tuple | Exception:
     # What is worked out once for all models: the pair, the features of A and of B.
     try:
-        a, b = (excerpt(load(file), seconds=settings.excerpt_seconds) for file in files)
+        seconds = settings.excerpt_seconds
+        a, b = (excerpt(load(one), seconds=seconds, each_file=True) for one in files)
         pair = prepare(
             a,
             b,

@@ -3,6 +3,7 @@
 All gains are in dB, with a point every 3 ms, and the same for all channels.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -59,7 +60,7 @@ def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
     for rows in spans(sound.samples, output):
         gain = np.exp(curve(np.arange(rows.start, rows.stop))).astype(np.float32)
         output[rows] = sound.samples[rows] * gain[:, np.newaxis]
-    return Sound(output, sound.rate)
+    return replace(sound, samples=output)
 
 
 def _in_db(power: np.ndarray, *, range_db: float) -> np.ndarray:

@@ -11,10 +11,14 @@ from helpers import audio
 from helpers.audio import (
     AudioError,
     Sound,
+    Stretch,
     allocate,
     check,
+    cut,
     describe,
     excerpt,
+    join,
+    joints,
     mono,
     resample,
     spans,
@@ -250,3 +254,50 @@ def test_resample_on_disk_gives_the_same_samples(monkeypatch):
 def test_resample_refuses_rates_that_are_none(rate):
     with pytest.raises(AudioError, match="out of range"):
         resample(Sound(noise(), RATE), rate=rate)
+
+
+def of_files(*names, n_samples=8000) -> Sound:
+    """Make a sound that was read from several files, a second of noise each."""
+    parts = [
+        Sound(noise(n_samples, seed=i), RATE, (Stretch(0, n_samples / RATE, name, 0),))
+        for i, name in enumerate(names)
+    ]
+    return join(parts)
+
+
+def test_sounds_are_joined_with_their_origins():
+    both = of_files("a.wav", "b.wav")
+    np.testing.assert_array_equal(both.samples[8000:], noise(8000, seed=1))
+    assert both.stretches == (Stretch(0, 1, "a.wav", 0), Stretch(1, 2, "b.wav", 0))
+    assert joints(both) == [8000]
+
+
+def test_where_stretches_are_cross_faded_there_is_no_joint():
+    faded = (Stretch(0, 1.1, "a.wav", 0), Stretch(1, 2, "b.wav", 0))
+    assert joints(Sound(noise(16000), RATE, faded)) == []
+
+
+def test_a_cut_knows_where_it_comes_from():
+    both = of_files("a.wav", "b.wav")
+    middle = cut(both, start=6000, stop=10_000)
+    np.testing.assert_array_equal(middle.samples, both.samples[6000:10_000])
+    expected = (Stretch(0, 0.25, "a.wav", 0.75), Stretch(0.25, 0.5, "b.wav", 0))
+    assert middle.stretches == expected
+    assert cut(both, start=9000, stop=99_999).stretches[0].stop == 7000 / RATE
+
+
+def test_an_excerpt_of_each_file_is_a_fair_share():
+    both = of_files("a.wav", "b.wav", n_samples=16_000)
+    part = excerpt(both, seconds=2, each_file=True)
+    assert [(s.start, s.stop, s.file) for s in part.stretches] == [
+        (0, 1, "a.wav"),
+        (1, 2, "b.wav"),
+    ]
+    assert part.n_samples == 16_000
+    many = of_files(*"abcdefgh")
+    assert excerpt(many, seconds=1, each_file=True).duration == 8 * 0.5
+
+
+def test_where_it_comes_from_outlives_a_change_of_form():
+    both = of_files("a.wav", "b.wav")
+    assert resample(mono(both), rate=11025).stretches == both.stretches

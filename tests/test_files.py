@@ -274,13 +274,12 @@ def test_load_takes_a_very_quiet_sound(tmp_path):
 
 
 NO_FILES = [
-    *("missing.wav", "folder.wav", "headerless.raw", "", "x" * 5000, "loop.wav"),
+    *("missing.wav", "headerless.raw", "", "x" * 5000, "loop.wav"),
     *(
         "nul\0.wav",
         "new\nline.wav",
         "\udcff.wav",
         "~nobody-here/a.wav",
-        ".",
         "a/b/c.wav",
     ),
     *("C:\\Users\\me\\bell.wav", "100%$<b>.wav"),
@@ -305,14 +304,12 @@ def test_load_refuses_what_is_no_file_in_one_sentence(tmp_path, name, monkeypatc
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("folder.wav", "it is a folder"),
         ("loop.wav", "it is a link that leads nowhere"),
         ("pipe.wav", "it is a device or a pipe, and no file"),
     ],
 )
 def test_load_says_why_it_reads_no_file(name, reason, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("folder.wav").mkdir()
     Path("loop.wav").symlink_to("loop.wav")
     os.mkfifo("pipe.wav")
     with pytest.raises(AudioError, match=rf"cannot be read \({reason}\): check"):
@@ -331,7 +328,7 @@ def test_a_name_that_is_not_in_utf_8_is_read_and_written(tmp_path):
     assert load(path).n_samples == 2000
 
 
-@pytest.mark.parametrize("path", [None, 3, b"a.wav", ["a.wav"], 1.5])
+@pytest.mark.parametrize("path", [None, 3, b"a.wav", "", " ", 1.5, [3]])
 def test_load_refuses_what_is_no_name(path):
     with pytest.raises(AudioError, match=r"is no name of a file\): check the name"):
         load(path)
@@ -388,6 +385,95 @@ def test_nothing_but_audio_error_escapes_load(tmp_path):
     tracemalloc.stop()
     # A header may claim up to IN_MEMORY values, 4 bytes each; the rest are blocks.
     assert peak < 4 * audio.IN_MEMORY + 2**25
+
+
+# Many files as one --------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """Make a folder of two sounds that differ in rate and channels, and other files."""
+    monkeypatch.chdir(tmp_path)
+    Path("corpus/deep").mkdir(parents=True)
+    save("corpus/one.wav", Sound(noise(4000, 1), RATE))
+    save("corpus/deep/two.wav", Sound(noise(4000, 2), 2 * RATE))
+    for name in ("notes.txt", ".hidden.wav", "deep/.DS_Store"):
+        (Path("corpus") / name).write_bytes(b"no sound")
+    return Path("corpus")
+
+
+def test_a_folder_is_read_as_one_sound(folder):
+    sound = load(folder)
+    # Of the rate of the highest and with the channels of the one with the most.
+    assert (sound.rate, sound.n_channels) == (2 * RATE, 2)
+    assert sound.n_samples == 4000 + 2 * 4000
+    two, one = sound.stretches  # in the order of their paths
+    assert (two.file, one.file) == (
+        str(Path("corpus/deep/two.wav")),
+        str(Path("corpus/one.wav")),
+    )
+    assert (one.start, one.stop) == (4000 / sound.rate, 12000 / sound.rate)
+    np.testing.assert_allclose(sound.samples[:4000], noise(4000, 2), atol=2**-23)
+    left, right = sound.samples[4000:].T
+    np.testing.assert_array_equal(left, right)
+
+
+def test_a_list_of_files_is_read_in_its_order(folder):
+    sound = load(["corpus/one.wav", "corpus/deep"])
+    assert [Path(s.file).name for s in sound.stretches] == ["one.wav", "two.wav"]
+
+
+def test_one_file_of_a_folder_can_be_left_out(folder):
+    sound = load(folder, leave_out=Path("corpus/deep/../one.wav"))
+    assert [Path(s.file).name for s in sound.stretches] == ["two.wav"]
+
+
+def test_a_broken_file_in_a_folder_is_left_out_with_a_warning_that_names_it(folder):
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    with pytest.warns(AudioWarning, match=r"broken\.wav cannot be read .*left out\.$"):
+        sound = load(folder)
+    assert len(sound.stretches) == 2
+
+
+def test_a_folder_of_nothing_but_broken_files_is_refused(tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    with (
+        pytest.warns(AudioWarning, match="left out"),
+        pytest.raises(AudioError, match=r"holds under 2 samples: choose another\.$"),
+    ):
+        load(tmp_path)
+
+
+def test_a_folder_without_sounds_is_refused(tmp_path):
+    with pytest.raises(AudioError, match=r"holds no sounds: put some into it or .*\.$"):
+        load(tmp_path)
+
+
+def test_of_many_long_files_all_have_the_same_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "CORPUS_SECONDS", 6)
+    for i in range(4):
+        save(tmp_path / f"{i}.wav", Sound(noise((i + 1) * RATE, 1, seed=i), RATE))
+    sound = load(tmp_path)
+    # Ten seconds are more than six: a second and a half of each, or what it has.
+    lengths = [stretch.stop - stretch.start for stretch in sound.stretches]
+    assert lengths == [1, 1.5, 1.5, 1.5]
+
+
+def test_a_corpus_is_read_in_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "IN_MEMORY", 5000)
+    for i in range(3):
+        save(tmp_path / f"{i}.wav", Sound(noise(2000, 1, seed=i), RATE))
+    sound = load(tmp_path)
+    assert isinstance(sound.samples, np.memmap)
+    np.testing.assert_allclose(
+        sound.samples[2000:4000], noise(2000, 1, seed=1), atol=1e-6
+    )
+
+
+def test_a_file_of_a_corpus_is_never_overwritten(folder):
+    for inputs in ([folder], [["corpus/one.wav", "corpus/deep"]]):
+        with pytest.raises(AudioError, match="is a sound to read"):
+            save("corpus/deep/two.wav", Sound(noise(), RATE), inputs=inputs)
 
 
 # What is written ----------------------------------------------------------------------

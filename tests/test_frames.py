@@ -1,5 +1,7 @@
 """The frame recipe: what describes a frame, what is learned from, what learns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
@@ -11,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import frames
-from helpers.audio import AudioError, Sound
+from helpers.audio import AudioError, Sound, Stretch, join
 from helpers.estimators import N_BANDS, FramePath, audible
 from helpers.frames import (
     COLUMNS,
@@ -22,6 +24,7 @@ from helpers.frames import (
     fit_magnitudes,
     levels_of,
     magnitude_roots,
+    stretches_of,
 )
 from helpers.spectrum import analyse, make_stft, n_frames
 
@@ -35,9 +38,9 @@ def described(tone):
 
 
 @pytest.fixture(scope="module")
-def numbers(described):
+def numbers(tone, described):
     """Choose the frames of the tone to learn from."""
-    return choose_frames(described, stft=STFT_44)
+    return choose_frames(tone, described, stft=STFT_44)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +99,7 @@ def test_alignment_brings_b_to_where_a_lives(described, numbers, nearest, bursts
 def test_sounds_shorter_than_the_axes_of_alignment_align(n_samples, tone, bursts):
     short = Sound(tone.samples[8000 : 8000 + n_samples], tone.rate)
     of_a = describe_sound(short, stft=STFT_44)
-    few = choose_frames(of_a, stft=STFT_44)
+    few = choose_frames(short, of_a, stft=STFT_44)
     chooser = FramePath().fit(of_a[few], few)
     aligned = align(describe_sound(bursts, stft=STFT_44), of_a, chooser)
     assert np.isfinite(aligned).all()
@@ -119,21 +122,21 @@ def test_frames_that_hang_over_the_ends_are_left_out(numbers, tone):
 def test_a_sound_that_is_nothing_but_ends_is_learned_all_the_same(tone):
     short = Sound(tone.samples[:700], tone.rate)
     described = describe_sound(short, stft=STFT_44)
-    assert len(choose_frames(described, stft=STFT_44)) == len(described)
+    assert len(choose_frames(short, described, stft=STFT_44)) == len(described)
 
 
 @pytest.mark.parametrize("n_samples", [2, 700, 2500, 3000])
 def test_there_are_always_two_frames_to_learn_from(n_samples, tone):
     short = Sound(tone.samples[9000 : 9000 + n_samples], tone.rate)
     described = describe_sound(short, stft=STFT_44)
-    assert len(choose_frames(described, stft=STFT_44)) >= 2
+    assert len(choose_frames(short, described, stft=STFT_44)) >= 2
 
 
 def test_silence_is_not_learned(tone):
     samples = tone.samples.copy()
     samples[20000:30000] = 0
-    described = describe_sound(Sound(samples, tone.rate), stft=STFT_44)
-    numbers = choose_frames(described, stft=STFT_44)
+    gap = Sound(samples, tone.rate)
+    numbers = choose_frames(gap, describe_sound(gap, stft=STFT_44), stft=STFT_44)
     centres = (numbers + STFT_44.p_min) * 512
     assert not np.any((centres > 21024) & (centres < 28976))
     assert np.sum(np.diff(numbers) > 1) == 1
@@ -143,13 +146,50 @@ def test_a_long_sound_gives_a_bounded_choice_of_stretches(tone):
     long = Sound(np.tile(tone.samples, (6, 1)), tone.rate)
     described = describe_sound(long, stft=STFT_44)
     some, again, other = (
-        choose_frames(described, stft=STFT_44, most=200, seed=seed)
+        choose_frames(long, described, stft=STFT_44, most=200, seed=seed)
         for seed in (1, 1, 2)
     )
     assert 100 < len(some) <= 200
     assert np.sum(np.diff(some) > 1) < len(some) / frames.STRETCH
     np.testing.assert_array_equal(some, again)
     assert not np.array_equal(some, other)
+
+
+def test_a_choice_of_stretches_is_a_fair_share_of_the_whole(tone):
+    long = Sound(np.tile(tone.samples, (12, 1)), tone.rate)
+    described = describe_sound(long, stft=STFT_44)
+    some = choose_frames(long, described, stft=STFT_44, most=384, seed=3)
+    # Six stretches of about 1,150 frames, evenly spread: the largest gap is an even
+    # one and a stretch, for the first and the last may lie anywhere in their sixth.
+    assert np.diff(some).max() <= 1150 / 6 + frames.STRETCH
+
+
+def test_no_frame_to_learn_from_runs_across_the_end_of_a_file(tone):
+    a, b = (replace(tone, stretches=(Stretch(0, tone.duration, f, 0),)) for f in "ab")
+    both = join([a, b])
+    numbers = choose_frames(both, describe_sound(both, stft=STFT_44), stft=STFT_44)
+    starts = (numbers + STFT_44.p_min) * 512 - 1024
+    inside_a = starts + 2048 <= tone.n_samples
+    assert np.all(inside_a | (starts >= tone.n_samples))
+    assert 0 < inside_a.sum() < len(numbers)
+
+
+def test_what_was_borrowed_is_listed_in_stretches(tone):
+    a = replace(tone, stretches=(Stretch(0, tone.duration, "a.wav", 30.0),))
+    borrowed = np.array([10, 11, 12, 40, 41, 42, 43, 7])
+    first, second, third = stretches_of(borrowed, a, n_samples=9999, stft=STFT_44)
+    # Frame 0 has its middle at sample (0 + p_min) * 512; a frame reaches 1024 samples
+    # to either side of its middle; the sound begins at sample 0.
+    second_start = (3 + STFT_44.p_min) * 512 - 1024
+    assert second.start == pytest.approx(second_start / 44100)
+    assert second.stop == pytest.approx((second_start + 3 * 512 + 2048) / 44100)
+    in_a = (40 + STFT_44.p_min) * 512 - 1024
+    assert second.file == "a.wav"
+    assert second.file_start == pytest.approx(30 + in_a / 44100)
+    assert first.start == 0
+    assert third.stop == pytest.approx(
+        min(9999, (7 + STFT_44.p_min) * 512 + 1024) / 44100
+    )
 
 
 def test_a_borrowed_spectrum_has_the_loudness_of_b(tone, bursts):

@@ -300,7 +300,7 @@ def test_a_model_that_cannot_be_told_apart_is_rendered_again(
 ):
     interrupt(monkeypatch, pairs, {"mine": model}, folder=tmp_path / "out")
     made = count_saves(monkeypatch)
-    render_all(pairs, {"mine": model}, folder=tmp_path / "out", n_jobs=1)
+    render_all(pairs, {"mine": model}, folder=tmp_path / "out")
     assert len(made) == len(pairs)
 
 
@@ -697,3 +697,28 @@ def test_a_setting_that_cannot_work_is_refused_before_any_work(
     with pytest.raises(AudioError, match=f"{name}="):
         render_all(pairs, RIDGE, folder=tmp_path / "out", **setting)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_may_be_a(sounds, tmp_path):
+    folder = sounds[0].parent
+    pairs = {"x": (folder, sounds[0])}
+    board = render_all(pairs, ["nearest_path"], folder=tmp_path / "out")
+    assert board["timbre"].notna().all()
+    # B itself is left out of it: the same sound comes of a list of the others.
+    others = {"x": (sorted(sounds[1:]), sounds[0])}
+    render_all(others, ["nearest_path"], folder=tmp_path / "again")
+    assert contents(tmp_path / "out") == contents(tmp_path / "again")
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_batch_with_a_folder_goes_on_unless_a_file_in_it_changed(
+    changed, sounds, tmp_path, monkeypatch
+):
+    pairs = {"x": (sounds[0].parent, sounds[0])}
+    two = ["nearest_path", "linear_regression"]
+    interrupt(monkeypatch, pairs, two, folder=tmp_path / "out")
+    if changed:
+        save(sounds[2], tone(9))
+    made = count_saves(monkeypatch)
+    render_all(pairs, two, folder=tmp_path / "out")
+    assert len(made) == (2 if changed else 1)

@@ -1,0 +1,72 @@
+"""The montage of a result, as data: which stretch of which file sounds when."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.audio import Sound
+from helpers.files import replacing
+
+
+def montage(sound: Sound) -> pd.DataFrame:
+    """List the stretches that a result was borrowed in.
+
+    Parameters
+    ----------
+    sound : Sound
+        As from `helpers.convolution.predictive_convolution`, finished or not. Models
+        that average borrow nothing: then the table is empty.
+
+    Returns
+    -------
+    DataFrame
+        A row a stretch: ``start`` and ``length`` in the result, ``file``, and
+        ``file_start`` in it; times are in seconds. Each begins while the one before it
+        still sounds, for frames overlap.
+    """
+    columns = ["start", "length", "file", "file_start"]
+    rows = [
+        (stretch.start, stretch.stop - stretch.start, stretch.file, stretch.file_start)
+        for stretch in sound.stretches
+    ]
+    return pd.DataFrame(rows, columns=columns).round(4)
+
+
+def save_montage(path: str | Path, sound: Sound) -> list[Path]:
+    """Write the montage beside a result, to be rebuilt or edited in any editor.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the result: ``bell_to_bird.wav`` gets a table ``bell_to_bird.csv`` and the
+        labels ``bell_to_bird.txt``, which Audacity reads (*File > Import > Labels*).
+    sound : Sound
+
+    Returns
+    -------
+    list of Path
+        What was written; nothing, and what an earlier result left under these names
+        is deleted, where nothing was borrowed.
+
+    Raises
+    ------
+    AudioError
+        When the disk or the folder does not take it.
+    """
+    table = montage(sound)
+    csv, labels = Path(path).with_suffix(".csv"), Path(path).with_suffix(".txt")
+    if table.empty:
+        csv.unlink(missing_ok=True)
+        labels.unlink(missing_ok=True)
+        return []
+    with replacing(csv) as part:
+        table.to_csv(part, index=False, errors="surrogateescape")
+    with replacing(labels) as part:
+        text = "".join(_label(*row) for row in table.itertuples(index=False))
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")
+    return [csv, labels]
+
+
+def _label(start: float, length: float, file: str, file_start: float) -> str:
+    # A line of Audacity's: start, stop, text, with tabs between.
+    return f"{start:.4f}\t{start + length:.4f}\t{Path(file).name} {file_start:.2f} s\n"

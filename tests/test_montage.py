@@ -1,0 +1,83 @@
+"""What was borrowed, as data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.audio import Sound, Stretch, join
+from helpers.convolution import predictive_convolution
+from helpers.finishing import Finishing, finish
+from helpers.montage import montage, save_montage
+
+
+def read(sound: Sound, name: str) -> Sound:
+    """Let a sound be one that was read."""
+    return replace(sound, stretches=(Stretch(0.0, sound.duration, name, 0.0),))
+
+
+def test_a_result_tells_which_stretches_of_which_files_it_is_made_of(tone, bursts):
+    mix = Sound(bursts.samples[:, :1], bursts.rate)
+    a = join([read(tone, "tone.wav"), read(mix, "bursts.wav")])
+    result = predictive_convolution(a, bursts)
+    table = montage(result)
+    assert list(table) == ["start", "length", "file", "file_start"]
+    assert set(table["file"]) <= {"tone.wav", "bursts.wav"}
+    assert table["start"].is_monotonic_increasing
+    assert (table["length"] > 0).all()
+    assert (table["start"] + table["length"]).max() == pytest.approx(1, abs=1e-3)
+    ends = table["file_start"] + table["length"]
+    lengths = {"tone.wav": tone.duration, "bursts.wav": mix.duration}
+    assert (ends <= table["file"].map(lengths) + 1e-3).all()
+
+
+def test_a_montage_rebuilds_the_result_before_its_gesture(tone):
+    # B is A itself: the longest stretch is A, from where it says on.
+    table = montage(predictive_convolution(read(tone, "tone.wav"), tone))
+    longest = table.loc[table["length"].idxmax()]
+    assert longest["start"] == pytest.approx(longest["file_start"], abs=1e-3)
+
+
+def test_a_trimmed_result_has_a_trimmed_montage(tone, bursts):
+    late = Sound(np.pad(bursts.samples, ((11025, 0), (0, 0))), bursts.rate)
+    result = predictive_convolution(read(tone, "tone.wav"), late)
+    trimmed = finish(result, Finishing(trim=True))
+    cut_off = result.n_samples - trimmed.n_samples
+    assert cut_off > 5000
+    before, after = montage(result), montage(trimmed)
+    assert after["start"].iloc[0] == 0
+    last = before["start"].iloc[-1] - after["start"].iloc[-1]
+    # 10 ms stay at the beginning, and something of the end may go.
+    assert 0.2 < last <= 0.25
+
+
+def test_a_montage_is_written_as_table_and_labels(tone, bursts, tmp_path):
+    result = predictive_convolution(read(tone, "in/tone.wav"), bursts)
+    csv, labels = save_montage(tmp_path / "x.wav", result)
+    pd.testing.assert_frame_equal(pd.read_csv(csv), montage(result))
+    lines = [line.split("\t") for line in labels.read_text().splitlines()]
+    assert len(lines) == len(montage(result))
+    start, stop, text = lines[0]
+    assert float(stop) > float(start)
+    assert text.startswith("tone.wav ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.txt"]
+
+
+def test_what_averages_has_no_montage_and_leaves_no_old_one(tone, bursts, tmp_path):
+    save_montage(tmp_path / "x.wav", predictive_convolution(tone, bursts))
+    averaged = predictive_convolution(tone, bursts, model="ridge")
+    assert montage(averaged).empty
+    assert save_montage(tmp_path / "x.wav", averaged) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sound_that_was_not_read_is_called_a(tone, bursts):
+    assert set(montage(predictive_convolution(tone, bursts))["file"]) == {"A"}
+
+
+def test_names_that_are_not_in_utf_8_are_written(tone, bursts, tmp_path):
+    odd = read(tone, str(Path("caf\udce9.wav")))
+    csv, _ = save_montage(tmp_path / "x.wav", predictive_convolution(odd, bursts))
+    assert b"caf\xe9.wav" in csv.read_bytes()
