@@ -1,6 +1,5 @@
 """Predictive convolution, from sound to sound."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,6 +19,7 @@ from helpers.audio import (
     spans,
 )
 from helpers.bins import convolve_bins
+from helpers.dials import Dial, Dials, breakpoints
 from helpers.frames import Plan, convolve_frames, make_plan
 from helpers.gesture import apply_gain, gesture_gain
 from helpers.models import make_model
@@ -81,7 +81,7 @@ def check_seed(seed: int) -> None:
 
 
 def render(
-    pair: Pair, model: str | RegressorMixin, *, blend: float | Sequence = 1.0
+    pair: Pair, model: str | RegressorMixin, *, dials: Dials | None = None
 ) -> Sound:
     """Predict B with a model that learns from A, before any finishing.
 
@@ -91,8 +91,8 @@ def render(
         As from `prepare`.
     model : str or scikit-learn regressor
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
-    blend : float or sequence of (seconds, value)
-        From 0, B itself, to 1, the full prediction.
+    dials : Dials, optional
+        By default `Dials()`. A model of the bin recipe knows `blend` only.
 
     Returns
     -------
@@ -102,24 +102,26 @@ def render(
     Raises
     ------
     AudioError
-        For a model or blend that there is not, and where all that is predicted is
-        silence, or not finite.
+        For a model that there is not, and where all that is predicted is silence, or
+        not finite.
     """
-    points = breakpoints(blend)
+    dials = dials or Dials()
     regressor, recipe = make_model(model, seed=pair.seed)
-    if points[:, 1].max() == 0:
+    blend = breakpoints(dials.blend)
+    if blend[:, 1].max() == 0:
         return pair.b
+    stft = pair.stft
     if recipe == "bins":
-        sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft, seed=pair.seed)
+        sound = convolve_bins(pair.a, pair.b, regressor, stft=stft, seed=pair.seed)
     else:
-        sound = convolve_frames(pair.a, pair.b, pair.plan, regressor, stft=pair.stft)
+        plan = pair.plan
+        sound = convolve_frames(pair.a, pair.b, plan, regressor, stft=stft, dials=dials)
     check_prediction(sound, model)
-    sound = mix(pair.b, sound, points=points, stft=pair.stft)
+    sound = mix(pair.b, sound, blend=blend, stft=stft)
     if recipe == "frames":
-        described_b = pair.plan.described_b
-        gain_db = gesture_gain(sound, pair.b, described_b, stft=pair.stft)
-        sound = apply_gain(sound, gain_db)
-    return restore(pair.b, sound, points=points)
+        gain = gesture_gain(sound, pair.b, pair.plan.described_b, stft=stft)
+        sound = apply_gain(sound, gain, share=dials.dynamics)
+    return restore(pair.b, sound, blend=blend)
 
 
 def predictive_convolution(
@@ -127,7 +129,9 @@ def predictive_convolution(
     b: Sound,
     *,
     model: str | RegressorMixin = "nearest_path",
-    blend: float | Sequence = 1.0,
+    blend: Dial = 1.0,
+    continuity: Dial = 0.5,
+    dynamics: Dial = 1.0,
     n_fft: int = 2048,
     hop_length: int = 512,
     seed: int = 42,
@@ -143,8 +147,8 @@ def predictive_convolution(
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
         "nearest_path" borrows stretches of A: of all models it has most of A's timbre
         and motion.
-    blend : float or sequence of (seconds, value)
-        From 0, B itself, to 1, the full prediction.
+    blend, continuity, dynamics : number or breakpoints
+        As in `helpers.dials.Dials`.
     n_fft, hop_length : int
         As in `helpers.spectrum.make_stft`.
     seed : int, default 42
@@ -154,18 +158,18 @@ def predictive_convolution(
     -------
     Sound
         As long as B, at B's rate, with B's channels; not yet finished (see
-        `helpers.finishing`).
+        `helpers.finishing`). It knows which stretches of A it is made of.
 
     Raises
     ------
     AudioError
         For a sound, model or setting that nothing can be made of.
     """
-    breakpoints(blend)  # raises before the work, not after it
-    make_model(model)
+    dials = Dials(blend=blend, continuity=continuity, dynamics=dynamics)
+    make_model(model)  # raises before the work, not after it
     pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
     with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
-        return render(pair, model, blend=blend)
+        return render(pair, model, dials=dials)
 
 
 def check_prediction(sound: Sound, model: str | RegressorMixin) -> None:
@@ -178,47 +182,19 @@ def check_prediction(sound: Sound, model: str | RegressorMixin) -> None:
         raise AudioError(f"{name} predicts silence here: choose another model.")
 
 
-def breakpoints(blend: float | Sequence) -> np.ndarray:
-    """Read a blend as breakpoints, ``(n_points, 2)`` of seconds and values.
-
-    Raises
-    ------
-    AudioError
-        For values outside 0 to 1, or breakpoints out of order.
-    """
-    try:
-        steady = np.ndim(blend) == 0
-        points = np.array([(0, blend)] if steady else blend, dtype=float)
-        points = points.reshape(len(points), 2)
-        seconds, values = points.T
-        in_order = bool(len(points)) and np.all(np.diff(seconds) >= 0)
-        in_range = np.all((values >= 0) & (values <= 1))
-        fits = in_order and in_range and np.isfinite(seconds).all()
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise AudioError(
-            f"blend={blend!r} does not work: give a number from 0 (B) to 1 (the "
-            "prediction), or breakpoints in order of time such as [(0, 0), (2.5, 1)]."
-        )
-    return points
-
-
-def mix(
-    b: Sound, prediction: Sound, *, points: np.ndarray, stft: ShortTimeFFT
-) -> Sound:
-    """Make one sound between B and a prediction, along the `breakpoints` of a blend.
+def mix(b: Sound, prediction: Sound, *, blend: np.ndarray, stft: ShortTimeFFT) -> Sound:
+    """Make one sound between B and a prediction, along the breakpoints of a blend.
 
     The magnitudes meet at their weighted geometric mean, which moves evenly from one
     timbre to the other; a cross-fade of the samples would be two sounds at once.
     """
-    if points[:, 1].min() == 1:
+    if blend[:, 1].min() == 1:
         return prediction
     output = allocate(b.n_samples, b.n_channels)
     n_rows = n_frames(b.n_samples, stft=stft)
     for rows in frame_blocks(n_rows, n_channels=b.n_channels):
         seconds = (np.arange(rows.start, rows.stop) + stft.p_min) * stft.delta_t
-        share = np.interp(seconds, *points.T)[:, None].astype(np.float32)
+        share = np.interp(seconds, *blend.T)[:, None].astype(np.float32)
         dry = analyse(b.samples, stft=stft, rows=rows)
         wet = analyse(prediction.samples, stft=stft, rows=rows)
         both = (1 - share) * dry + share * wet
@@ -228,14 +204,14 @@ def mix(
     return replace(prediction, samples=output)
 
 
-def restore(b: Sound, sound: Sound, *, points: np.ndarray) -> Sound:
+def restore(b: Sound, sound: Sound, *, blend: np.ndarray) -> Sound:
     """Put B back, sample for sample, where its blend is 0."""
-    if points[:, 1].min() > 0:
+    if blend[:, 1].min() > 0:
         return sound
     output = allocate(b.n_samples, b.n_channels)
     for rows in spans(b.samples, sound.samples, output):
         block = b.samples[rows]
         seconds = (rows.start + np.arange(len(block))) / b.rate
-        dry = np.interp(seconds, *points.T) == 0
+        dry = np.interp(seconds, *blend.T) == 0
         output[rows] = np.where(dry[:, None], block, sound.samples[rows])
     return replace(sound, samples=output)

@@ -81,10 +81,20 @@ class FramePath(RegressorMixin, BaseEstimator):
         self.rises_ = np.stack(rises)
         return self
 
-    def predict(self, X):  # noqa: N803
-        """Predict the number of a frame of A for each row, ``(n_rows,)``."""
+    def predict(self, X, jump_cost=None):  # noqa: N803
+        """Predict the number of a frame of A for each row, ``(n_rows,)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_bands + 2)
+        jump_cost : array-like of shape (n_rows,), optional
+            Of its own for each row, in place of the one that holds for all.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)  # noqa: N806
+        jump_cost = np.broadcast_to(
+            self.jump_cost if jump_cost is None else jump_cost, len(X)
+        )
         bands, loudness, flux = self._split(X)
         levels = bands + loudness[:, np.newaxis]
         heard = loudness > -ACTIVE_DB
@@ -106,7 +116,9 @@ class FramePath(RegressorMixin, BaseEstimator):
                 cost = distance
                 continue
             best.append(cost.argmin())
-            way, by_jump = self._step(cost, near, change[t], flux[t], per_flux)
+            way, by_jump = self._step(
+                cost, near, change[t], flux[t], per_flux, jump_cost[t]
+            )
             jumped.append(np.packbits(by_jump))
             cost = distance + way
         return self.y_[_way_back(cost.argmin(), best, jumped)]
@@ -132,7 +144,7 @@ class FramePath(RegressorMixin, BaseEstimator):
         louder = np.abs(self.loudness_ - loudness[:, np.newaxis])
         return distances / np.float32(spread) + self.loudness_weight * louder
 
-    def _step(self, cost, near, change, flux, per_flux):
+    def _step(self, cost, near, change, flux, per_flux, jump_cost):
         # The cheapest way to each row from those before it, and whether by a jump.
         way = np.empty_like(cost)
         rises = self.rises_[change + MOST_CHANGE_DB]
@@ -141,7 +153,7 @@ class FramePath(RegressorMixin, BaseEstimator):
         here = cost.argmin()
         rise = np.maximum(self.floored_[near] - (self.floored_[here] - change), 0)
         off = np.abs(rise @ self.mean_ - flux)
-        jump = cost[here] + self.jump_cost + per_flux * off
+        jump = cost[here] + jump_cost + per_flux * off
         better = jump < way[near]
         way[near[better]] = jump[better]
         by_jump = np.zeros(len(cost), bool)

@@ -13,7 +13,8 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.multioutput import MultiOutputRegressor
 
-from helpers.audio import AudioError, Sound, Stretch, allocate, joints
+from helpers.audio import AudioError, Sound, Stretch, allocate, joints, rms_of
+from helpers.dials import Dials, along
 from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
 from helpers.models import learn, reason
 from helpers.spectrum import (
@@ -312,7 +313,11 @@ def stretches_of(
 
 
 def borrow(
-    spectrum_b: np.ndarray, picked: np.ndarray, magnitude: np.ndarray | None = None
+    spectrum_b: np.ndarray,
+    picked: np.ndarray,
+    magnitude: np.ndarray | None = None,
+    *,
+    dynamics: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Put a spectrum for B together from frames of A, at the loudness of B's frames.
 
@@ -326,19 +331,24 @@ def borrow(
         The frame of A for each frame of B.
     magnitude : ndarray of shape (n_frames, n_bins), optional
         Predicted by a model that averages: then only phases are A's.
+    dynamics : float or ndarray of shape (n_frames,), default 1
+        At 0 each frame keeps the loudness that it has in A.
 
     Returns
     -------
     ndarray of shape (n_channels, n_frames, n_bins)
     """
     counted_round = np.arange(len(spectrum_b)) % len(picked)
-    spectrum = picked[counted_round] + picked.mean(axis=0)
+    spectrum = (picked[counted_round] + picked.mean(axis=0)) / 2
+    share = np.broadcast_to(np.float32(dynamics), spectrum.shape[1])[:, np.newaxis]
+    size_a = np.linalg.norm(spectrum, axis=2, keepdims=True)
+    size_b = np.linalg.norm(spectrum_b, axis=2, keepdims=True)
+    wanted = size_b**share * size_a ** (1 - share)
     if magnitude is not None:
         spectrum = magnitude * np.exp(1j * np.angle(spectrum)).astype(np.complex64)
-    size_b = np.linalg.norm(spectrum_b, axis=2, keepdims=True)
     size = np.linalg.norm(spectrum, axis=2, keepdims=True)
     # Of next to nothing no sound can be made: it is not lifted by more than 120 dB.
-    return spectrum * (size_b / (size + 1e-6 * size_b + 1e-12))
+    return spectrum * (wanted / (size + 1e-6 * wanted + 1e-12))
 
 
 def magnitude_roots(a: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -415,7 +425,13 @@ def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarr
 
 
 def convolve_frames(
-    a: Sound, b: Sound, plan: Plan, model: RegressorMixin, *, stft: ShortTimeFFT
+    a: Sound,
+    b: Sound,
+    plan: Plan,
+    model: RegressorMixin,
+    *,
+    stft: ShortTimeFFT,
+    dials: Dials | None = None,
 ) -> Sound:
     """Render B from frames of A.
 
@@ -429,14 +445,21 @@ def convolve_frames(
         frames to borrow; any other predicts magnitudes, whose phases are those of the
         frames of the plan.
     stft : ShortTimeFFT
+    dials : Dials, optional
+        Of which `continuity` and `dynamics` are heard here.
     """
-    borrowed, averages = plan.borrowed, None
-    known = plan.described_a[plan.numbers]
-    if not isinstance(model, FramePath):
+    dials = dials or Dials()
+    seconds = (np.arange(len(plan.aligned)) + stft.p_min) * stft.delta_t
+    dynamics = along(dials.dynamics, seconds)
+    averages = None
+    if isinstance(model, FramePath):
+        borrowed = choose(plan, model, continuity=along(dials.continuity, seconds))
+    else:
+        borrowed = plan.borrowed
+        known = plan.described_a[plan.numbers]
         roots = magnitude_roots(a, plan.numbers, stft=stft)
         averages = fit_magnitudes(model, known, roots)
-    elif model.get_params() != plan.learner.get_params():
-        borrowed = clone(model).fit(known, plan.numbers).predict(plan.aligned)
+    level = np.float32(rms_of(b) / rms_of(a))  # where A's loudness is kept
     output = allocate(b.n_samples, b.n_channels)
     most_channels = max(a.n_channels, b.n_channels)
     for rows in frame_blocks(len(borrowed), n_channels=most_channels):
@@ -445,9 +468,33 @@ def convolve_frames(
         if averages is not None:
             magnitude = predict_magnitudes(averages, plan.aligned[rows])
         spectrum_b = analyse(b.samples, stft=stft, rows=rows)
-        spectrum = borrow(spectrum_b, picked, magnitude)
+        spectrum = borrow(
+            spectrum_b, level * picked, magnitude, dynamics=dynamics[rows]
+        )
         synthesise(output, spectrum, stft=stft, first=rows.start)
     if averages is not None:  # of A's frames only the phases are left
         return Sound(output, b.rate)
     stretches = stretches_of(borrowed, a, n_samples=b.n_samples, stft=stft)
     return Sound(output, b.rate, stretches)
+
+
+def choose(plan: Plan, model: FramePath, *, continuity: np.ndarray) -> np.ndarray:
+    """Predict which frames of A to borrow, ``(n_frames,)``.
+
+    Parameters
+    ----------
+    plan : Plan
+    model : FramePath
+        Cloned and fitted to A's frames.
+    continuity : ndarray of shape (n_frames,)
+        From 0 to 1; the price of a jump grows with its cube, and is the model's own in
+        the middle. (By ear: so that each tenth of the dial is heard alike.)
+    """
+    jump_cost = model.jump_cost * (2 * continuity) ** 3
+    if model.get_params() == plan.learner.get_params():
+        if np.all(continuity == 0.5):
+            return plan.borrowed
+        return plan.learner.predict(plan.aligned, jump_cost=jump_cost)
+    known = plan.described_a[plan.numbers]
+    learner = clone(model).fit(known, plan.numbers)
+    return learner.predict(plan.aligned, jump_cost=jump_cost)

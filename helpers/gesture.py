@@ -13,6 +13,7 @@ from scipy.signal import ShortTimeFFT, lfilter
 from scipy.signal.windows import hann
 
 from helpers.audio import Sound, allocate, spans
+from helpers.dials import Dial, along
 from helpers.estimators import N_BANDS, audible
 from helpers.frames import describe_sound, is_active, levels_of, spectral_flux
 from helpers.spectrum import cut_frames, frame_blocks, n_frames
@@ -48,13 +49,21 @@ def _fine(rate: int) -> ShortTimeFFT:
     return ShortTimeFFT(window, hop=hop_length, fs=rate)
 
 
-def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
-    """Turn a sound up and down along a curve, ``(n_points,)`` in dB.
+def apply_gain(sound: Sound, gain_db: np.ndarray, *, share: Dial = 1.0) -> Sound:
+    """Turn a sound up and down along a curve.
 
     Between its points it is cubic: corners would put sidebands where A has silence.
+
+    Parameters
+    ----------
+    sound : Sound
+    gain_db : ndarray of shape (n_points,)
+    share : number or breakpoints, default 1
+        How much of it, from 0 to 1.
     """
     stft = _fine(sound.rate)
     places = (np.arange(len(gain_db)) + stft.p_min) * stft.hop
+    gain_db = gain_db * along(share, places / sound.rate)
     curve = CubicSpline(places, gain_db * (np.log(10) / 20))
     output = allocate(sound.n_samples, sound.n_channels)
     for rows in spans(sound.samples, output):

@@ -16,13 +16,15 @@ from helpers import convolution, spectrum
 from helpers.audio import AudioError, Sound, resample
 from helpers.classic import classic_convolution
 from helpers.convolution import (
-    breakpoints,
     check_prediction,
     predictive_convolution,
     prepare,
     render,
 )
+from helpers.estimators import FramePath
+from helpers.gesture import fine_power
 from helpers.models import CATALOGUE
+from helpers.montage import montage
 from helpers.scores import compare, features
 
 
@@ -236,24 +238,73 @@ def test_breakpoints_move_from_b_to_the_prediction(tone, bursts):
     assert np.corrcoef(mixed[after:, 0], full[after:, 0])[0, 1] > 0.99
 
 
-@pytest.mark.parametrize(
-    "blend",
-    [
-        *(-0.1, 1.5, np.nan, "half", None, [], [1, 2], [(0, 2)], [(1, 0), (0, 1)]),
-        *([(0,)], [(np.nan, 0), (1, 1)], [[(0, 0), (1, 1)]], [(0, 0), "x"]),
-    ],
-)
-def test_a_blend_that_does_not_work_is_refused_before_the_work(
-    blend, tone, bursts, monkeypatch
+@pytest.mark.parametrize("dial", ["blend", "continuity", "dynamics"])
+def test_a_dial_that_does_not_work_is_refused_before_the_work(
+    dial, tone, bursts, monkeypatch
 ):
     monkeypatch.delattr(convolution, "prepare")
-    with pytest.raises(AudioError, match=r"blend=.*give a number from 0"):
-        predictive_convolution(tone, bursts, blend=blend)
+    with pytest.raises(AudioError, match=rf"^{dial}=1\.5 does not work: give a number"):
+        predictive_convolution(tone, bursts, **{dial: 1.5})
 
 
-def test_a_blend_is_read_as_breakpoints():
-    np.testing.assert_array_equal(breakpoints(0.5), [[0, 0.5]])
-    np.testing.assert_array_equal(breakpoints([(0, 0), (2, 1)]), [[0, 0], [2, 1]])
+def mean_length(sound: Sound, *, start: float = 0, stop: float = 9) -> float:
+    """Measure the mean length of the stretches that begin in a part of a sound."""
+    table = montage(sound)
+    return table.loc[table["start"].between(start, stop), "length"].mean()
+
+
+def test_continuity_makes_stretches_longer(tone, bursts):
+    lengths = [
+        mean_length(predictive_convolution(tone, bursts, continuity=continuity))
+        for continuity in (0, 0.3, 0.5, 0.7, 1)
+    ]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] > 3 * lengths[0]
+
+
+def test_continuity_moves_over_time(tone, bursts):
+    moved = predictive_convolution(tone, bursts, continuity=[(0.5, 0), (0.5, 1)])
+    sooner, later = mean_length(moved, stop=0.4), mean_length(moved, start=0.4)
+    assert later > 2 * sooner
+
+
+def test_continuity_scales_what_a_model_of_ones_own_pays_for_a_jump(tone, bursts):
+    results = [
+        predictive_convolution(tone, bursts, model=FramePath(jump), continuity=dial)
+        for jump, dial in ((8, 0.5), (1, 1.0))  # one (2 x 1)^3 times as much
+    ]
+    np.testing.assert_array_equal(*(result.samples for result in results))
+
+
+def steady_noise(seconds: float) -> Sound:
+    samples = np.random.default_rng(0).uniform(-0.3, 0.3, (int(seconds * 44100), 1))
+    return Sound(samples.astype(np.float32), 44100)
+
+
+@pytest.mark.parametrize("model", ["nearest_path", "ridge"])
+def test_without_dynamics_a_keeps_its_own_loudness(model, bursts):
+    ranges = []
+    for dynamics in (0, 0.5, 1):
+        result = predictive_convolution(
+            steady_noise(1.5), bursts, model=model, dynamics=dynamics
+        )
+        power_db = 10 * np.log10(fine_power(result)[20:-20])
+        ranges.append(np.ptp(np.percentile(power_db, [5, 95])))
+    # Noise itself ranges over some 5 dB in windows of 12 ms, the bursts over 18.
+    assert ranges == sorted(ranges)
+    assert ranges[0] < 8
+    assert ranges[2] > 15
+
+
+def test_dynamics_move_over_time(bursts):
+    moved = predictive_convolution(
+        steady_noise(1.5), bursts, dynamics=[(0.5, 0), (0.5, 1)]
+    )
+    power_db = 10 * np.log10(fine_power(moved))
+    middle = len(power_db) // 2
+    halves = power_db[20 : middle - 20], power_db[middle + 20 : -20]
+    sooner, later = (np.ptp(np.percentile(half, [5, 95])) for half in halves)
+    assert sooner < 8 < later
 
 
 @pytest.mark.parametrize("convolve", [predictive_convolution, classic_convolution])
