@@ -86,6 +86,14 @@ def is_corpus(path: str | Path | Sequence[str | Path]) -> bool:
     return isinstance(path, list | tuple) or find(path).is_dir()
 
 
+def name_of(path: str | Path | Sequence[str | Path]) -> str:
+    """Name a sound after its file or folder, or after the first of several."""
+    if isinstance(path, list | tuple):
+        others = f"_and_{len(path) - 1}_more" if len(path) > 1 else ""
+        return f"{name_of(path[0])}{others}"
+    return find(path).resolve().stem
+
+
 def files_of(
     path: str | Path | Sequence[str | Path], *, leave_out: str | Path | None = None
 ) -> list[Path]:

@@ -13,6 +13,8 @@ import pandas as pd
 import soundfile
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from scipy.fft import rfft
 
 from helpers.audio import Sound, describe, release, resample
@@ -127,10 +129,8 @@ def draw_spectrograms(axes: np.ndarray, sounds: Mapping[str, Sound]) -> np.ndarr
     return axes
 
 
-def draw_borrowing(
-    ax: Axes, borrowed: np.ndarray, *, seconds: float, duration_a: float
-) -> Axes:
-    """Draw which moment of A each frame of B borrows.
+def draw_borrowing(ax: Axes, borrowed: np.ndarray, *, seconds: float, a: Sound) -> Axes:
+    """Draw which moment of A each frame of B borrows, and from which file.
 
     Parameters
     ----------
@@ -139,8 +139,7 @@ def draw_borrowing(
         Number of a frame of A.
     seconds : float
         From one frame to the next.
-    duration_a : float
-        Of A, in seconds.
+    a : Sound
     """
     times = np.arange(len(borrowed)) * seconds
     moments = borrowed * seconds
@@ -148,8 +147,31 @@ def draw_borrowing(
     line = np.where(jumps, np.nan, moments)
     ax.plot(times, line, color=COLOURS["A"], linewidth=2.5)
     ax.plot(times[jumps], moments[jumps], ".", color=COLOURS["A"], markersize=4)
-    ax.set(xlabel="time in B (s)", ylabel="time in A (s)", ylim=(0, duration_a))
+    ax.set(xlabel="time in B (s)", ylabel="time in A (s)", ylim=(0, a.duration))
+    ax.set_xlim(0, times[-1] * 1.001)
+    if len(a.stretches) > 1:
+        _name_files(ax, a)
     return ax
+
+
+def _name_files(ax: Axes, sound: Sound) -> None:
+    # At the right edge, where each begins; of very short ones, not all.
+    free = -1.0
+    for stretch in sound.stretches:
+        ax.axhline(stretch.start, color=COLOURS["other"], linewidth=0.5)
+        if stretch.start >= free:
+            place = (1.01, stretch.start)
+            name = Path(stretch.file).stem[:24]
+            ax.annotate(
+                name,
+                place,
+                xycoords=ax.get_yaxis_transform(),
+                fontsize="small",
+                verticalalignment="bottom",
+                annotation_clip=False,
+                parse_math=False,
+            )
+            free = stretch.start + sound.duration / 16
 
 
 def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
@@ -178,31 +200,43 @@ def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
             label=kind,
         )
     ax.margins(x=0.2, y=0.12)
-    _label_places(ax, board[board["kind"] != "blend"], lowest=lowest)
     ax.set_xlabel("timbre taken from A (0: as B itself, 1: as A itself)")
     ax.set_ylabel("structure kept from B (1: all)")
     ax.set_title("The map of models")
     ax.legend(loc="best")
+    _label_places(ax, board[board["kind"] != "blend"], lowest=lowest)
     return ax
 
 
 def _label_places(ax: Axes, board: pd.DataFrame, *, lowest: float) -> None:
-    # Models at one place share a label; labels are pushed up until none covers another.
-    placed: list[tuple[float, float]] = []
-    places = [board["timbre"].clip(lower=lowest).round(2), board["structure"].round(2)]
-    for (x, y), rows in board.groupby(places):
-        height = y
-        while any(abs(x - u) < 0.3 and abs(height - v) < 0.04 for u, v in placed):
-            height += 0.005
-        placed.append((x, height))
+    # Models at one place share a label. Each goes where it covers neither a mark nor
+    # another label, as near to its mark as can be.
+    board = board.assign(x=board["timbre"].clip(lower=lowest), y=board["structure"])
+    ax.figure.draw_without_rendering()  # so that places in pixels are known
+    renderer = ax.figure.canvas.get_renderer()
+    marks = ax.transData.transform(board[["x", "y"]])
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in marks]
+    for _, rows in board.groupby([board["x"].round(2), board["y"].round(2)]):
+        place = tuple(rows[["x", "y"]].iloc[0])
         names = list(rows["model"])
         name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         if rows["timbre"].max() < lowest:
             name = f"← {name} ({rows['timbre'].max():.1f})"
-        arrow = {"arrowstyle": "-", "color": COLOURS["other"], "linewidth": 0.6}
-        ax.annotate(
-            name, (x, y), (x + 0.02, height), arrowprops=arrow, parse_math=False
+        label = ax.annotate(
+            name,
+            place,
+            (8, 0),
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "-", "color": COLOURS["other"], "linewidth": 0.6},
+            parse_math=False,
         )
+        for step in sorted(range(-30, 31), key=abs):
+            label.set_position((8, 6 * step - 4))
+            label.update_positions(renderer)
+            box = Text.get_window_extent(label, renderer)
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def facts(sounds: Mapping[str, Sound]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from scipy.fft import dct
 from scipy.spatial.distance import cdist
 
 from helpers.audio import Sound, resample
-from helpers.scores import Features, compare, features, score
+from helpers.scores import Features, compare, features, group_alike, score
 
 NAMES = ["timbre", "envelope", "onsets", "shape", "structure", "motion"]
 NAMES += ["melody", "attack"]
@@ -394,3 +394,19 @@ def test_a_table_of_scores_has_a_row_for_each_sound(tone, bursts):
     # The channels are averaged after that, so the peak moves a little once more.
     assert board["timbre"].tolist() == pytest.approx([0, 1], abs=0.03)
     assert board["structure"][0] == pytest.approx(1, abs=0.03)
+
+
+def test_sounds_that_can_hardly_be_told_apart_are_grouped(tone, bursts):
+    rng = np.random.default_rng(0)
+    trace = 0.001 * rng.standard_normal(tone.samples.shape).astype(np.float32)
+    sounds = {
+        "tone": tone,
+        "noise": Sound(rng.uniform(-0.1, 0.1, tone.samples.shape), tone.rate),
+        "quieter": Sound(tone.samples / 2, tone.rate),  # all are brought to one peak
+        "with a trace of noise": Sound(tone.samples + trace / 10, tone.rate),
+    }
+    assert group_alike(sounds) == [
+        ["tone", "quieter", "with a trace of noise"],
+        ["noise"],
+    ]
+    assert len(group_alike(sounds, within_db=0.0)) == 4

@@ -3,6 +3,7 @@
 import io
 import re
 from base64 import b64decode
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,9 +13,10 @@ import pandas as pd
 import pytest
 import soundfile
 from matplotlib.colors import same_color
+from matplotlib.text import Text
 
 from helpers import show
-from helpers.audio import Sound
+from helpers.audio import Sound, Stretch
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -104,10 +106,25 @@ def test_spectrograms_share_one_colour_bar_and_hide_what_is_left_over(tone, burs
 
 def test_borrowing_breaks_the_line_at_jumps(ax):
     borrowed = np.r_[np.arange(20, 30), np.arange(70, 80)]
-    assert show.draw_borrowing(ax, borrowed, seconds=0.01, duration_a=2.0) is ax
+    a = Sound(np.ones((2000, 1), np.float32), 1000)
+    assert show.draw_borrowing(ax, borrowed, seconds=0.01, a=a) is ax
     assert labels(ax) == ("time in B (s)", "time in A (s)")
     assert np.flatnonzero(np.isnan(ax.lines[0].get_ydata())).tolist() == [10]
     assert ax.get_ylim() == (0, 2)  # all of A, the part that is not used too
+
+
+def test_borrowing_names_the_files_of_a_corpus(ax):
+    edges = [*np.linspace(0, 1, 101), 2.0]  # a hundred short files and a long one
+    stretches = tuple(
+        Stretch(start, stop, f"in/$file{i}.wav", 0)
+        for i, (start, stop) in enumerate(pairwise(edges))
+    )
+    a = Sound(np.ones((2000, 1), np.float32), 1000, stretches)
+    show.draw_borrowing(ax, np.arange(20, 30), seconds=0.01, a=a)
+    names = [text.get_text() for text in ax.texts]
+    assert names[0] == "$file0"
+    assert len(names) <= 16  # no more than there is room for
+    ax.figure.canvas.draw()
 
 
 @pytest.fixture
@@ -125,13 +142,30 @@ def board() -> pd.DataFrame:
 
 def test_the_map_names_every_place_once_and_covers_no_name(ax, board):
     assert show.draw_map(ax, board) is ax
-    texts = {text.get_text(): text.get_position() for text in ax.texts}
-    assert set(texts) == {"ridge and 1 more", "$linear", "← pls (-3.0)"}
-    assert len(set(texts.values())) == len(texts)
+    names = {text.get_text() for text in ax.texts}
+    assert names == {"ridge and 1 more", "$linear", "← pls (-3.0)"}
     assert "timbre" in labels(ax)[0]
     assert "structure" in labels(ax)[1]
     assert min(min(line.get_xdata()) for line in ax.lines) == -0.5
     ax.figure.canvas.draw()
+
+
+def test_no_label_of_the_map_covers_a_mark_or_another_label(ax):
+    rng = np.random.default_rng(0)
+    crowd = pd.DataFrame(
+        {
+            "model": [f"a_rather_long_name_{i}" for i in range(8)],
+            "kind": "frames",
+            "timbre": rng.uniform(0.5, 0.6, 8),
+            "structure": rng.uniform(0.7, 0.75, 8),
+        }
+    )
+    show.draw_map(ax, crowd)
+    ax.figure.canvas.draw()
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    marks = ax.transData.transform(crowd[["timbre", "structure"]])
+    assert not any(box.contains(*mark) for box in boxes for mark in marks)
 
 
 def test_facts_have_a_column_for_each_sound_and_units(tone, bursts):
