@@ -7,18 +7,21 @@ import re
 def prepare_page(notebook, resources):
     """Make outputs fit for a page that lies in output_audio, without Python behind it.
 
-    Progress bars, which nobody could move, are left out; links to sounds start from the
-    page's folder; and each picture is described by the words above it.
+    Progress bars, which nobody could move, are left out, and of sliders there is only a
+    picture; links to sounds start from the page's folder; and each picture is described
+    by the words above it.
     """
-    notebook.metadata.pop("widgets", None)
+    widgets = notebook.metadata.pop("widgets", {}).get(WIDGET_STATE, {"state": {}})
     notebook.metadata["title"] = "Predictive Convolution"
     words = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             words = re.sub(r"[*#`<>\n]+", " ", cell.source).strip()[:200]
             continue
-        outputs = cell.get("outputs", [])
-        cell.outputs = [o for o in outputs if WIDGET not in o.get("data", {})]
+        for output in cell.get("outputs", []):
+            model = output.get("data", {}).get(WIDGET, {}).get("model_id")
+            if model:
+                output.data = {"text/html": still(widgets["state"], model)}
         for output in cell.outputs:
             data = output.get("data", {})
             if "text/html" in data:
@@ -27,6 +30,20 @@ def prepare_page(notebook, resources):
                 width = output.metadata["image/png"]["width"]
                 output.data = {"text/html": picture(data["image/png"], width, words)}
     return notebook, resources
+
+
+def still(models, model):
+    """Draw sliders as they stand; of other widgets nothing is left."""
+    children = models[model]["state"].get("children", [])
+    children = [models[child.removeprefix("IPY_MODEL_")] for child in children]
+    sliders = [m["state"] for m in children if m["model_name"] == "FloatSliderModel"]
+    rows = [
+        f'{html.escape(slider["description"])} <input type="range" disabled '
+        f'min="{slider["min"]}" max="{slider["max"]}" step="any" '
+        f'value="{slider["value"]}"> {slider["value"]:.2f}<br>'
+        for slider in sliders
+    ]
+    return "".join(rows)
 
 
 def picture(png, width, words):
@@ -43,6 +60,7 @@ def move_links(page):
 
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 c = get_config()  # noqa: F821 Jupyter provides it
 c.NbConvertApp.notebooks = ["predictive_convolution.ipynb"]

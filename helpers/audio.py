@@ -144,20 +144,30 @@ def release(array: np.ndarray) -> None:
 
 def check(sound: Sound, *, name: str) -> None:
     """Raise `AudioError`, naming it `name`, if nothing can be made of a sound."""
-    if np.ndim(sound.samples) != 2 or not 1 <= sound.n_channels <= MOST_CHANNELS:
-        raise AudioError(
-            f"{name} has samples of shape {np.shape(sound.samples)}: give them the "
-            "shape (n_samples, n_channels), with 1 to 64 channels."
-        )
+    check_form(sound, name=name)
     if sound.n_samples < 2:
         raise AudioError(f"{name} holds under 2 samples: choose another.")
-    if not isinstance(sound.rate, Integral) or not 1 <= sound.rate <= 768_000:
-        raise AudioError(f"{name} is at {sound.rate!r} Hz: export it at 48000 Hz.")
     peak = peak_of(sound)
     if not peak <= 1e6:  # nan is not, either
         raise AudioError(f"{name} holds NaN or is over +120 dBFS: export it again.")
     if peak < 1e-6:
         raise AudioError(f"{name} is silent (under -120 dBFS): choose another.")
+
+
+def check_form(sound: Sound, *, name: str) -> None:
+    """Raise `AudioError` for samples or a rate that cannot be those of a `Sound`."""
+    samples = sound.samples
+    if not isinstance(samples, np.ndarray) or samples.dtype.kind not in "fiu":
+        raise AudioError(
+            f"{name} has no array of real samples: make it one of float32."
+        )
+    if samples.ndim != 2 or not 1 <= sound.n_channels <= MOST_CHANNELS:
+        raise AudioError(
+            f"{name} has samples of shape {samples.shape}: give them the shape "
+            "(n_samples, n_channels), with 1 to 64 channels."
+        )
+    if not isinstance(sound.rate, Integral) or not 1 <= sound.rate <= 768_000:
+        raise AudioError(f"{name} is at {sound.rate!r} Hz: export it at 48000 Hz.")
 
 
 def peak_of(sound: Sound) -> float:
@@ -259,8 +269,9 @@ def resample(sound: Sound, *, rate: int) -> Sound:
     Raises
     ------
     AudioError
-        When the rate is out of range.
+        When the rate is out of range, and for what `check_form` refuses.
     """
+    check_form(sound, name="The sound")
     if not isinstance(rate, Integral) or not 1000 <= rate <= 768_000:
         raise AudioError(f"A rate of {rate!r} Hz is out of range: use 1000 to 768000.")
     if rate == sound.rate:
@@ -270,7 +281,8 @@ def resample(sound: Sound, *, rate: int) -> Sound:
     written = 0
     for rows in spans(sound.samples):
         last = rows.stop == sound.n_samples
-        block = stream.resample_chunk(np.asarray(sound.samples[rows]), last=last)
+        block = np.asarray(sound.samples[rows], np.float32)
+        block = stream.resample_chunk(block, last=last)
         block = block[: len(output) - written]
         output[written : written + len(block)] = block
         written += len(block)

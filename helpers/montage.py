@@ -38,8 +38,8 @@ def save_montage(path: str | Path, sound: Sound) -> list[Path]:
     Parameters
     ----------
     path : str or Path
-        Of the result: ``bell_to_bird.wav`` gets a table ``bell_to_bird.csv`` and the
-        labels ``bell_to_bird.txt``, which Audacity reads (*File > Import > Labels*).
+        Of the result: ``bell_to_bird.wav`` gets a table ``bell_to_bird_montage.csv``
+        and labels for Audacity (*File > Import > Labels*) ``bell_to_bird_montage.txt``.
     sound : Sound
 
     Returns
@@ -54,7 +54,8 @@ def save_montage(path: str | Path, sound: Sound) -> list[Path]:
         When the disk or the folder does not take it.
     """
     table = montage(sound)
-    csv, labels = Path(path).with_suffix(".csv"), Path(path).with_suffix(".txt")
+    montage_path = Path(path).with_stem(f"{Path(path).stem}_montage")
+    csv, labels = montage_path.with_suffix(".csv"), montage_path.with_suffix(".txt")
     if table.empty:
         csv.unlink(missing_ok=True)
         labels.unlink(missing_ok=True)

@@ -181,22 +181,21 @@ def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
     ----------
     ax : Axes
     board : DataFrame
-        A row a sound, with ``model``, ``kind``, ``timbre`` and ``structure``. Each kind
-        has its own mark; rows of one kind called "blend" are joined by a line.
+        A row a sound, with ``model``, ``timbre``, ``structure`` and ``kind``: "frames",
+        "bins" or "for comparison", each with its own mark.
     lowest : float
         What has less timbre stands at the left edge, with an arrow.
     """
-    marks = {"frames": "o", "bins": "s", "for comparison": "D", "blend": "."}
+    marks = {"frames": "o", "bins": "s", "for comparison": "D"}
     colours = {"frames": "#CC79A7", "bins": COLOURS["other"], "for comparison": "black"}
     board = board.dropna(subset=["timbre", "structure"])
     for kind, rows in board.groupby("kind", sort=False):
-        colour = colours.get(kind, COLOURS["result"])
         ax.plot(
             rows["timbre"].clip(lower=lowest),
             rows["structure"],
-            linestyle="-" if kind == "blend" else "none",
+            linestyle="none",
             marker=marks[kind],
-            color=colour,
+            color=colours[kind],
             label=kind,
         )
     ax.margins(x=0.2, y=0.12)
@@ -204,7 +203,7 @@ def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
     ax.set_ylabel("structure kept from B (1: all)")
     ax.set_title("The map of models")
     ax.legend(loc="best")
-    _label_places(ax, board[board["kind"] != "blend"], lowest=lowest)
+    _label_places(ax, board, lowest=lowest)
     return ax
 
 
@@ -309,6 +308,22 @@ def players(sounds: Mapping[str, Sound]) -> HTML:
         player(sound, label=name, lossless=False).data for name, sound in sounds.items()
     ]
     return HTML("".join(shown))
+
+
+def folded_players(sounds: Mapping[str, Mapping[str, Sound]]) -> HTML:
+    """Show rows of players that open on a click, each under its own heading.
+
+    Parameters
+    ----------
+    sounds : dict of dict of Sound
+        By heading and by label; a heading without sounds is left out.
+    """
+    folds = [
+        f"<details><summary>{html.escape(heading)}</summary>{players(row).data}</details>"
+        for heading, row in sounds.items()
+        if row
+    ]
+    return HTML("".join(folds))
 
 
 def _length(seconds: float) -> str:

@@ -69,6 +69,14 @@ def test_check_refuses_a_wrong_rate(rate):
         check(Sound(noise(), rate), name="sound A")
 
 
+@pytest.mark.parametrize(
+    "samples", [[[0.1], [0.2]], None, np.ones((9, 1), complex), np.full((9, 1), "a")]
+)
+def test_check_refuses_samples_that_are_no_array_of_numbers(samples):
+    with pytest.raises(AudioError, match=r"^sound A has no array .*: make it one of"):
+        check(Sound(samples, RATE), name="sound A")
+
+
 def test_check_passes_a_good_sound():
     check(Sound(noise(2), RATE), name="sound A")
 
@@ -234,6 +242,20 @@ def test_resample_keeps_length_and_waveform(rate):
     expected = 0.5 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate)
     inner = slice(rate // 10, -rate // 10)  # the filter rings where the sine is cut off
     np.testing.assert_allclose(sound.samples[inner, 0], expected[inner], atol=1e-5)
+
+
+def test_resample_takes_samples_in_double_precision():
+    samples = noise()
+    expected = resample(Sound(samples, RATE), rate=11025).samples
+    double = resample(Sound(samples.astype(float), RATE), rate=11025).samples
+    np.testing.assert_array_equal(double, expected)
+    assert double.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 1, 1)])
+def test_resample_refuses_samples_of_a_wrong_shape(shape):
+    with pytest.raises(AudioError, match=r"samples of shape .*: give them"):
+        resample(Sound(np.ones(shape, np.float32), RATE), rate=11025)
 
 
 def test_resample_returns_the_sound_itself_at_its_own_rate():

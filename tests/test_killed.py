@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -160,13 +161,14 @@ def test_a_killed_save_leaves_the_old_file_or_the_new_one(
 
 def test_a_take_that_comes_at_any_moment_of_another_is_kept_too(tmp_path):
     # Not amid soundfile itself, which locks what a second call would wait for.
-    n_steps = steps(partial(save_take, tmp_path / "a.wav", NEW), of=OUR_FILES)
+    of = OUR_FILES | {Path.replace.__code__.co_filename}
+    n_steps = steps(partial(save_take, tmp_path / "a.wav", NEW), of=of)
     expected = [(tmp_path / "a.wav").read_bytes(), save(tmp_path / "b.wav", OLD)]
     expected[1] = expected[1].read_bytes()
     for moment in range(1, n_steps + 1, 5):
         path = tmp_path / str(moment) / "a.wav"
         other = partial(save_take, path, OLD)
-        steps(partial(save_take, path, NEW), moment=moment, act=other, of=OUR_FILES)
+        steps(partial(save_take, path, NEW), moment=moment, act=other, of=of)
         found = contents(path.parent)
         assert sorted(found) == ["a.wav", "a_2.wav"], moment
         assert sorted(found.values()) == sorted(expected)

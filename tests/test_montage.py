@@ -62,7 +62,10 @@ def test_a_montage_is_written_as_table_and_labels(tone, bursts, tmp_path):
     start, stop, text = lines[0]
     assert float(stop) > float(start)
     assert text.startswith("tone.wav ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "x_montage.csv",
+        "x_montage.txt",
+    ]
 
 
 def test_what_averages_has_no_montage_and_leaves_no_old_one(tone, bursts, tmp_path):

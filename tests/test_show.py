@@ -132,10 +132,10 @@ def board() -> pd.DataFrame:
     """Make a scoreboard of renders, two of them at one place, one far away."""
     return pd.DataFrame(
         {
-            "model": ["ridge", "nearest_path", "$linear", "pls", "A itself", "0.5"],
-            "kind": ["frames", "frames", "bins", "frames", "for comparison", "blend"],
-            "timbre": [0.5, 0.5, 0.1, -3.0, 1.0, 0.4],
-            "structure": [0.8, 0.8, 0.9, 0.7, np.nan, 0.5],
+            "model": ["ridge", "nearest_path", "$linear", "pls", "A itself"],
+            "kind": ["frames", "frames", "bins", "frames", "for comparison"],
+            "timbre": [0.5, 0.5, 0.1, -3.0, 1.0],
+            "structure": [0.8, 0.8, 0.9, 0.7, np.nan],
         }
     )
 
@@ -260,3 +260,10 @@ def test_players_stand_in_a_row(tone, bursts):
     shown = show.players({"A": tone, "B": bursts}).data
     assert shown.count("<audio") == 2
     assert shown.index(">A (") < shown.index(">B (")
+
+
+def test_players_are_folded_under_their_headings(bursts):
+    folds = show.folded_players({"<alike>": {"one": bursts, "two": bursts}, "no": {}})
+    assert folds.data.count("<details>") == 1
+    assert "<summary>&lt;alike&gt;</summary>" in folds.data
+    assert folds.data.count("<audio") == 2
