@@ -16,6 +16,7 @@ from scipy.ndimage import binary_opening
 IN_MEMORY = 2**24  # values (64 MiB of float32); anything longer lives on disk
 BLOCK = 2**20  # values handled at a time
 MOST_CHANNELS = 64
+HIGHEST_RATE = 768_000  # Hz
 
 
 class AudioError(ValueError):
@@ -166,7 +167,7 @@ def check_form(sound: Sound, *, name: str) -> None:
             f"{name} has samples of shape {samples.shape}: give them the shape "
             "(n_samples, n_channels), with 1 to 64 channels."
         )
-    if not isinstance(sound.rate, Integral) or not 1 <= sound.rate <= 768_000:
+    if not isinstance(sound.rate, Integral) or not 1 <= sound.rate <= HIGHEST_RATE:
         raise AudioError(f"{name} is at {sound.rate!r} Hz: export it at 48000 Hz.")
 
 
@@ -272,7 +273,7 @@ def resample(sound: Sound, *, rate: int) -> Sound:
         When the rate is out of range, and for what `check_form` refuses.
     """
     check_form(sound, name="The sound")
-    if not isinstance(rate, Integral) or not 1000 <= rate <= 768_000:
+    if not isinstance(rate, Integral) or not 1000 <= rate <= HIGHEST_RATE:
         raise AudioError(f"A rate of {rate!r} Hz is out of range: use 1000 to 768000.")
     if rate == sound.rate:
         return sound

@@ -147,6 +147,15 @@ def render_all(
         one name, and for a result that would replace a sound to read.
     """
     folder = Path(folder).expanduser()
+    if not isinstance(models, Mapping):
+        models = {name: name for name in listed(models)}
+    check_settings(
+        models.values(),
+        n_fft=n_fft,
+        hop_length=hop_length,
+        seed=seed,
+        excerpt_seconds=excerpt_seconds,
+    )
     settings = Settings(n_fft, hop_length, seed, finishing, subtype, excerpt_seconds)
     _check(settings, n_jobs=n_jobs)
     tasks = plan_tasks(pairs, models, folder=folder, settings=settings)
@@ -165,10 +174,32 @@ def render_all(
     return board
 
 
+def check_settings(
+    models: Iterable[str | RegressorMixin],
+    *,
+    n_fft: int,
+    hop_length: int,
+    seed: int,
+    excerpt_seconds: float | None,
+) -> None:
+    """Raise `AudioError` for a setting that cannot work, before any work is done."""
+    make_stft(44100, n_fft, hop_length)
+    check_seed(seed)
+    check_excerpt_seconds(excerpt_seconds)
+    for model in listed(models):
+        make_model(model, seed=seed)
+
+
+def listed(models: Iterable) -> Iterable:
+    """Raise `AudioError` for a single name that stands where a list belongs."""
+    if isinstance(models, str):
+        raise AudioError(
+            f"{models!r} is a name and no list: write [{models!r}], in brackets."
+        )
+    return models
+
+
 def _check(settings: Settings, *, n_jobs: int) -> None:
-    make_stft(44100, settings.n_fft, settings.hop_length)
-    check_seed(settings.seed)
-    check_excerpt_seconds(settings.excerpt_seconds)
     finishing = settings.finishing
     if not isinstance(finishing, Finishing | None):
         raise AudioError(f"finishing={finishing!r} does not work: use a Finishing().")
@@ -179,7 +210,7 @@ def _check(settings: Settings, *, n_jobs: int) -> None:
 
 
 def plan_tasks(
-    pairs: Mapping, models: Iterable | Mapping, *, folder: Path, settings: Settings
+    pairs: Mapping, models: Mapping, *, folder: Path, settings: Settings
 ) -> dict[str, Task]:
     """List the sounds to make by their files' names, and check that all can be made.
 
@@ -188,8 +219,6 @@ def plan_tasks(
     AudioError
         As `render_all`.
     """
-    if not isinstance(models, Mapping):
-        models = {name: name for name in models}
     pairs = {
         direction: (_found(a, leave_out=b), _found(b, leave_out=a))
         for direction, (a, b) in pairs.items()

@@ -152,6 +152,23 @@ def test_a_mutated_file_in_a_folder_harms_no_other(originals, tmp_path):
         check(sound, name="what was read")
 
 
+@pytest.mark.parametrize(("n_channels", "rate"), [(1, 2 * 10**9), (65, 768_000)])
+def test_what_is_left_out_of_a_folder_does_not_shape_the_rest(
+    n_channels, rate, tmp_path
+):
+    save(tmp_path / "good.wav", noise())
+    soundfile.write(tmp_path / "bad.wav", np.ones((50, n_channels)), rate)
+    with pytest.warns(AudioWarning, match=r"bad\.wav .*; it was left out\.$"):
+        sound = load(tmp_path)
+    assert (sound.rate, sound.samples.shape) == (RATE, (1000, 1))
+
+
+def test_a_folder_of_very_slow_sounds_is_read(tmp_path):
+    for rate in (500, 700):
+        save(tmp_path / f"{rate}.wav", Sound(noise().samples, rate))
+    assert load(tmp_path).duration == pytest.approx(1000 / 500 + 1000 / 700, abs=0.01)
+
+
 # Odd names ----------------------------------------------------------------------------
 
 ODD = {

@@ -14,6 +14,7 @@ from copies import copy_project, read_notebook, write_sound
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from helpers.audio import AudioError
 from helpers.gallery import COLUMNS
 from helpers.models import CATALOGUE
 
@@ -176,6 +177,35 @@ def test_a_bad_sound_stops_with_one_sentence_and_writes_nothing(fault, tmp_path)
     shown = caught.value.traceback.split("-" * 18)[-1].strip()
     assert shown == f"AudioError: {caught.value.evalue}"
     assert list((folder / "output_audio").iterdir()) == []
+
+
+WRONG = {
+    "continuity": (2, "continuity=2"),
+    "n_fft": (2048.0, "n_fft=2048.0"),
+    "hop_length": ("512", "hop_length='512'"),
+    "seed": (-1, "seed=-1"),
+    "peak_db": (3, "peak_db=3"),
+    "fade_seconds": (11, "fade_seconds=11"),
+    "noise_reduction_db": (61, "noise_reduction_db=61"),
+    "loudness_lufs": ("loud", "loudness_lufs='loud'"),
+    "trim": ("yes", "trim='yes'"),
+    "subtype": ("PCM_8", "cannot hold PCM_8"),
+    "excerpt_seconds": (0, "excerpt_seconds=0"),
+    "compare": ("ridge", "'ridge' is a name and no list"),
+    "model": ("rigde", "no model 'rigde'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_setting_is_refused_before_any_sound_is_read(name):
+    value, words = WRONG[name]
+    settings, *others = (c for c in read_notebook().cells if c.cell_type == "code")
+    code = "\n".join(cell.source for cell in others).partition("\na = load(")[0]
+    code = re.sub("(?m)^%.*", "", code)
+    names = {}
+    exec(f"{settings.source}\n{name} = {value!r}", names)
+    with pytest.raises(AudioError, match=re.escape(words)):
+        exec(code, names)
 
 
 def test_it_is_stored_without_outputs():
