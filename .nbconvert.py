@@ -46,6 +46,12 @@ def still(models, model):
     return "".join(rows)
 
 
+def tell(cell, cell_index):
+    """Say in the terminal which section is at work."""
+    if cell.cell_type == "markdown" and cell.source.startswith("#"):
+        print(cell.source.splitlines()[0].lstrip("# "), flush=True)
+
+
 def picture(png, width, words):
     """Give a picture its description; it shrinks with the window, on white paper."""
     style = f"width:{width}px;max-width:100%;background:white"
@@ -67,6 +73,7 @@ c.NbConvertApp.notebooks = ["predictive_convolution.ipynb"]
 c.NbConvertApp.export_format = "html"
 c.FilesWriter.build_directory = "output_audio"
 c.ExecutePreprocessor.enabled = True
+c.ExecutePreprocessor.on_cell_start = tell
 c.ExecutePreprocessor.timeout = None  # long sounds take as long as they take
 c.HTMLExporter.preprocessors = [prepare_page]
 c.HTMLExporter.require_js_url = "data:,"  # used by no cell, and not on this computer

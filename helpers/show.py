@@ -23,7 +23,7 @@ from helpers.spectrum import make_stft, n_frames, pick_frames
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = {"A": "#0072B2", "B": "#D55E00", "result": "#009E73", "other": "#999999"}
 RANGE_DB = 90  # depth of a spectrogram
-LOSSLESS_SECONDS = 10  # players of longer sounds are compressed
+LOSSLESS_SECONDS = 10  # players of longer sounds are compressed, and harder
 EMBEDDED_SECONDS = 600  # of still longer ones only the beginning is in the page
 LINKED_SECONDS = 60  # what has a file and is longer is a link to it
 
@@ -338,9 +338,16 @@ def _embed(sound: Sound, *, format: str, subtype: str) -> str:
     if not 8000 <= stereo.rate <= 96000:  # browsers and the encoders stumble
         stereo = resample(stereo, rate=48000)
     steps = np.rint(stereo.samples * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    shape = {"samplerate": stereo.rate, "channels": steps.shape[1]}
+    compression = 0.6 if stereo.duration <= LOSSLESS_SECONDS else 0.9
     buffer = io.BytesIO()
     with soundfile.SoundFile(
-        buffer, "w", stereo.rate, steps.shape[1], subtype, format=format
+        buffer,
+        "w",
+        **shape,
+        subtype=subtype,
+        format=format,
+        compression_level=compression,
     ) as file:
         for start in range(0, len(steps), 2**16):  # libvorbis crashes on millions
             file.write(steps[start : start + 2**16])
