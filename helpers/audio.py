@@ -41,6 +41,7 @@ class Stretch(NamedTuple):
     stop: float
     file: str
     file_start: float  # what of the file is heard at `start`
+    semitones: float = 0.0  # how far it is transposed, on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,10 +301,9 @@ def cut(sound: Sound, *, start: int, stop: int) -> Sound:
         if stretch.start < end and stretch.stop > first:
             missing = max(first - stretch.start, 0.0)
             inside.append(
-                Stretch(
+                stretch._replace(
                     start=stretch.start + missing - first,
                     stop=min(stretch.stop, end) - first,
-                    file=stretch.file,
                     file_start=stretch.file_start + missing,
                 )
             )

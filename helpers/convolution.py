@@ -131,6 +131,7 @@ def predictive_convolution(
     model: str | RegressorMixin = "nearest_path",
     blend: Dial = 1.0,
     continuity: Dial = 0.5,
+    melody: Dial = 0.0,
     dynamics: Dial = 1.0,
     n_fft: int = 2048,
     hop_length: int = 512,
@@ -147,7 +148,7 @@ def predictive_convolution(
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
         "nearest_path" borrows stretches of A: of all models it has most of A's timbre
         and motion.
-    blend, continuity, dynamics : number or breakpoints
+    blend, continuity, melody, dynamics : number or breakpoints
         As in `helpers.dials.Dials`.
     n_fft, hop_length : int
         As in `helpers.spectrum.make_stft`.
@@ -165,7 +166,7 @@ def predictive_convolution(
     AudioError
         For a sound, model or setting that nothing can be made of.
     """
-    dials = Dials(blend=blend, continuity=continuity, dynamics=dynamics)
+    dials = Dials(blend=blend, continuity=continuity, melody=melody, dynamics=dynamics)
     make_model(model)  # raises before the work, not after it
     pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
     with threadpool_limits(1):  # the last bit of a sum depends on who adds it up

@@ -24,6 +24,9 @@ class Dials:
     continuity : number or breakpoints, default 0.5
         From 0, a mosaic of single moments of A, to 1, long stretches of it. At the
         default B's structure and A's motion are both kept well.
+    melody : number or breakpoints, default 0
+        From 0, where A keeps its own pitches, to 1, where it sings B's. Where B has no
+        pitch, it does nothing.
     dynamics : number or breakpoints, default 1
         How far the loudness is B's: at 0, A keeps its own.
 
@@ -35,6 +38,7 @@ class Dials:
 
     blend: Dial = 1.0
     continuity: Dial = 0.5
+    melody: Dial = 0.0
     dynamics: Dial = 1.0
 
     def __post_init__(self) -> None:  # noqa: D105

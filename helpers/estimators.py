@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 N_BANDS = 24  # enough to tell timbres apart, too few to tell B's pitch
 ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
-BLOCK_ROWS = 1024  # rows whose distances are in memory at a time
+BLOCK_VALUES = 2**20  # distances that are in memory at a time
 MOST_CHANGE_DB = 40  # of loudness, from one frame to the next
 
 
@@ -27,8 +27,9 @@ class FramePath(RegressorMixin, BaseEstimator):
     own, by its nearest neighbour.
 
     A row is `n_bands` levels in dB at unit loudness, then the loudness and the spectral
-    flux in dB, as from `helpers.frames.describe`. Its target is the number of its
-    frame: rows whose numbers follow each other by one follow each other in time.
+    flux in dB, as from `helpers.frames.describe`, and, where pitch is to count, the
+    chroma, as from `helpers.pitch.tones`. Its target is the number of its frame: rows
+    whose numbers follow each other by one follow each other in time.
 
     Parameters
     ----------
@@ -39,11 +40,13 @@ class FramePath(RegressorMixin, BaseEstimator):
         Price, per standard deviation of B's flux, of moving more or less than B does.
     loudness_weight : float, default 0
         Price, per dB, of a frame that is louder or quieter in A than in B.
+    pitch_weight : float, default 0
+        Price, per length of B's chroma, of a frame with none of B's pitches.
     n_nearest : int, default 128
         Rows that a jump may lead to: the nearest ones. All would change next to nothing
         and take longer.
     n_bands : int, default 24
-        Columns of levels; those after them are loudness and flux.
+        Columns of levels; those after them are loudness, flux and chroma.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class FramePath(RegressorMixin, BaseEstimator):
         jump_cost=0.0,
         flux_weight=0.0,
         loudness_weight=0.0,
+        pitch_weight=0.0,
         n_nearest=128,
         n_bands=N_BANDS,
     ):
         self.jump_cost = jump_cost
         self.flux_weight = flux_weight
         self.loudness_weight = loudness_weight
+        self.pitch_weight = pitch_weight
         self.n_nearest = n_nearest
         self.n_bands = n_bands
 
@@ -70,7 +75,7 @@ class FramePath(RegressorMixin, BaseEstimator):
             Their numbers.
         """
         X, self.y_ = validate_data(self, X, y, y_numeric=True)  # noqa: N806
-        self.bands_, self.loudness_, _ = self._split(X)
+        self.bands_, self.loudness_, _, self.tones_ = self._split(X)
         self.starts_ = np.append(True, np.diff(self.y_) != 1)
         self.mean_ = np.full(self.n_bands, 1 / self.n_bands, np.float32)
         # How much going on makes bands rise, for each change of loudness in whole dB.
@@ -95,7 +100,7 @@ class FramePath(RegressorMixin, BaseEstimator):
         jump_cost = np.broadcast_to(
             self.jump_cost if jump_cost is None else jump_cost, len(X)
         )
-        bands, loudness, flux = self._split(X)
+        bands, loudness, flux, tones = self._split(X)
         levels = bands + loudness[:, np.newaxis]
         heard = loudness > -ACTIVE_DB
         heard |= not heard.any()  # of silence, all
@@ -104,22 +109,24 @@ class FramePath(RegressorMixin, BaseEstimator):
         per_flux = self.flux_weight / (flux[heard].std() + 1e-9)
         change = np.diff(loudness, prepend=loudness[:1]).round()
         change = change.clip(-MOST_CHANGE_DB, MOST_CHANGE_DB).astype(int)
+        n_block = max(1, BLOCK_VALUES // len(self.bands_))
         cost, best, jumped = None, [], []
         for t in range(len(X)):
-            if t % BLOCK_ROWS == 0:
-                rows = slice(t, t + BLOCK_ROWS)
+            if t % n_block == 0:
+                rows = slice(t, t + n_block)
                 distances = self._distances(bands[rows], loudness[rows], spread)
+                distances += self._dissonances(tones[rows])
                 n_nearest = min(self.n_nearest, distances.shape[1])
                 nearest = np.argpartition(distances, n_nearest - 1)[:, :n_nearest]
-            distance, near = distances[t % BLOCK_ROWS], nearest[t % BLOCK_ROWS]
+            distance, near = distances[t % n_block], nearest[t % n_block]
             if t == 0:
                 cost = distance
                 continue
             best.append(cost.argmin())
-            way, by_jump = self._step(
+            way, reached = self._step(
                 cost, near, change[t], flux[t], per_flux, jump_cost[t]
             )
-            jumped.append(np.packbits(by_jump))
+            jumped.append(reached)
             cost = distance + way
         return self.y_[_way_back(cost.argmin(), best, jumped)]
 
@@ -127,7 +134,8 @@ class FramePath(RegressorMixin, BaseEstimator):
         columns = np.zeros((len(X), self.n_bands + 2), np.float32)
         n_columns = min(X.shape[1], self.n_bands + 2)
         columns[:, :n_columns] = X[:, :n_columns]
-        return columns[:, :-2], columns[:, -2], columns[:, -1]
+        tones = X[:, self.n_bands + 2 :].astype(np.float32)
+        return columns[:, :-2], columns[:, -2], columns[:, -1], tones
 
     def _distances(self, bands, loudness, spread):
         # How far each row is from each of A's, as they sound at the row's loudness (in
@@ -144,8 +152,14 @@ class FramePath(RegressorMixin, BaseEstimator):
         louder = np.abs(self.loudness_ - loudness[:, np.newaxis])
         return distances / np.float32(spread) + self.loudness_weight * louder
 
+    def _dissonances(self, tones):
+        # How much of the rows' pitches each of A's rows has not.
+        length = np.linalg.norm(tones, axis=1, keepdims=True)
+        return np.float32(self.pitch_weight) * (length - tones @ self.tones_.T)
+
     def _step(self, cost, near, change, flux, per_flux, jump_cost):
-        # The cheapest way to each row from those before it, and whether by a jump.
+        # The cheapest way to each row from those before it, and which are reached by a
+        # jump.
         way = np.empty_like(cost)
         rises = self.rises_[change + MOST_CHANGE_DB]
         way[1:] = cost[:-1] + per_flux * np.abs(rises[1:] - flux)
@@ -156,16 +170,13 @@ class FramePath(RegressorMixin, BaseEstimator):
         jump = cost[here] + jump_cost + per_flux * off
         better = jump < way[near]
         way[near[better]] = jump[better]
-        by_jump = np.zeros(len(cost), bool)
-        by_jump[near[better]] = True
-        return way, by_jump
+        return way, near[better].astype(np.uint16 if len(cost) < 2**16 else np.uint32)
 
 
 def _way_back(row, best, jumped):
     # Follow the cheapest way back from the last row.
     path = [row]
-    for source, bits in zip(reversed(best), reversed(jumped), strict=True):
-        by_jump = bits[row // 8] >> (7 - row % 8) & 1
-        row = source if by_jump else row - 1
+    for source, reached in zip(reversed(best), reversed(jumped), strict=True):
+        row = source if row in reached else row - 1
         path.append(row)
     return np.array(path[::-1])

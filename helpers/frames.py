@@ -17,6 +17,8 @@ from helpers.audio import AudioError, Sound, Stretch, allocate, joints, rms_of
 from helpers.dials import Dials, along
 from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
 from helpers.models import learn, reason
+from helpers.pitch import tones
+from helpers.singing import make_song, sing
 from helpers.spectrum import (
     analyse,
     frame_blocks,
@@ -273,7 +275,12 @@ def make_plan(
 
 
 def stretches_of(
-    borrowed: np.ndarray, a: Sound, *, n_samples: int, stft: ShortTimeFFT
+    borrowed: np.ndarray,
+    a: Sound,
+    *,
+    n_samples: int,
+    stft: ShortTimeFFT,
+    ratios: np.ndarray | None = None,
 ) -> tuple[Stretch, ...]:
     """List what was borrowed: where frames go on in A they are one stretch.
 
@@ -285,6 +292,8 @@ def stretches_of(
     n_samples : int
         Of the result.
     stft : ShortTimeFFT
+    ratios : ndarray of shape (n_frames,), optional
+        By which frequencies are transposed.
 
     Returns
     -------
@@ -297,6 +306,7 @@ def stretches_of(
     ahead = stft.m_num_mid * stft.T  # from the start of a frame to its middle
     duration = n_samples * stft.T
     jumps = np.flatnonzero(np.diff(borrowed) != 1) + 1
+    semitones = np.zeros(len(borrowed)) if ratios is None else 12 * np.log2(ratios)
     stretches = []
     for first, after in pairwise([0, *jumps, len(borrowed)]):
         start = (first + stft.p_min) * stft.delta_t - ahead
@@ -307,8 +317,15 @@ def stretches_of(
             continue
         file = files[bisect_right(starts_of_files, in_a + missing) - 1]
         file_start = file.file_start + in_a + missing - file.start
-        stop = min(stop, duration)
-        stretches.append(Stretch(start + missing, stop, file.file, file_start))
+        stretches.append(
+            Stretch(
+                start=start + missing,
+                stop=min(stop, duration),
+                file=file.file,
+                file_start=file_start,
+                semitones=semitones[first:after].mean(),
+            )
+        )
     return tuple(stretches)
 
 
@@ -446,14 +463,22 @@ def convolve_frames(
         frames of the plan.
     stft : ShortTimeFFT
     dials : Dials, optional
-        Of which `continuity` and `dynamics` are heard here.
+        Of which `continuity`, `melody` and `dynamics` are heard here.
     """
     dials = dials or Dials()
     seconds = (np.arange(len(plan.aligned)) + stft.p_min) * stft.delta_t
     dynamics = along(dials.dynamics, seconds)
-    averages = None
+    melody = along(dials.melody, seconds)
+    tones_a, tones_b = tones(a, b, plan.numbers, melody=melody, stft=stft)
+    averages, song = None, None
     if isinstance(model, FramePath):
-        borrowed = choose(plan, model, continuity=along(dials.continuity, seconds))
+        continuity = along(dials.continuity, seconds)
+        borrowed = choose(
+            plan, model, continuity=continuity, tones_a=tones_a, tones_b=tones_b
+        )
+        if tones_b.any():
+            tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]
+            song = make_song(a, borrowed, tones_a, tones_b, stft=stft)
     else:
         borrowed = plan.borrowed
         known = plan.described_a[plan.numbers]
@@ -468,17 +493,29 @@ def convolve_frames(
         if averages is not None:
             magnitude = predict_magnitudes(averages, plan.aligned[rows])
         spectrum_b = analyse(b.samples, stft=stft, rows=rows)
+        if song is not None:
+            picked = sing(picked, spectrum_b, song, a.samples, rows=rows, stft=stft)
         spectrum = borrow(
             spectrum_b, level * picked, magnitude, dynamics=dynamics[rows]
         )
         synthesise(output, spectrum, stft=stft, first=rows.start)
     if averages is not None:  # of A's frames only the phases are left
         return Sound(output, b.rate)
-    stretches = stretches_of(borrowed, a, n_samples=b.n_samples, stft=stft)
+    ratios = None if song is None else song.ratios
+    stretches = stretches_of(
+        borrowed, a, n_samples=b.n_samples, stft=stft, ratios=ratios
+    )
     return Sound(output, b.rate, stretches)
 
 
-def choose(plan: Plan, model: FramePath, *, continuity: np.ndarray) -> np.ndarray:
+def choose(
+    plan: Plan,
+    model: FramePath,
+    *,
+    continuity: np.ndarray,
+    tones_a: np.ndarray,
+    tones_b: np.ndarray,
+) -> np.ndarray:
     """Predict which frames of A to borrow, ``(n_frames,)``.
 
     Parameters
@@ -489,12 +526,14 @@ def choose(plan: Plan, model: FramePath, *, continuity: np.ndarray) -> np.ndarra
     continuity : ndarray of shape (n_frames,)
         From 0 to 1; the price of a jump grows with its cube, and is the model's own in
         the middle. (By ear: so that each tenth of the dial is heard alike.)
+    tones_a, tones_b : ndarray of shape (n_rows, 36) and (n_frames, 36)
+        Further columns, as from `helpers.pitch.tones`.
     """
     jump_cost = model.jump_cost * (2 * continuity) ** 3
-    if model.get_params() == plan.learner.get_params():
+    if model.get_params() == plan.learner.get_params() and not tones_b.any():
         if np.all(continuity == 0.5):
             return plan.borrowed
         return plan.learner.predict(plan.aligned, jump_cost=jump_cost)
-    known = plan.described_a[plan.numbers]
-    learner = clone(model).fit(known, plan.numbers)
-    return learner.predict(plan.aligned, jump_cost=jump_cost)
+    known = np.hstack([plan.described_a[plan.numbers], tones_a])
+    asked = np.hstack([plan.aligned, tones_b])
+    return clone(model).fit(known, plan.numbers).predict(asked, jump_cost=jump_cost)

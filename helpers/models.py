@@ -36,7 +36,9 @@ class Model(NamedTuple):
 
 CATALOGUE = {
     "nearest_path": Model(
-        lambda seed: FramePath(jump_cost=5, flux_weight=0.5, loudness_weight=0.03),
+        lambda seed: FramePath(
+            jump_cost=5, flux_weight=0.5, loudness_weight=0.03, pitch_weight=3
+        ),
         "frames",
         "stretches of the sound that was learned, cut to the other's gesture",
     ),
@@ -156,8 +158,8 @@ def learn(
 
 def reason(error: Exception) -> str:
     """Tell in one line what a model complained of."""
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".").replace(". ", ", ")
 
 
 def make_model(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.audio import Sound
+from helpers.audio import Sound, Stretch
 from helpers.files import replacing
 
 
@@ -21,15 +21,12 @@ def montage(sound: Sound) -> pd.DataFrame:
     -------
     DataFrame
         A row a stretch: ``start`` and ``length`` in the result, ``file``, and
-        ``file_start`` in it; times are in seconds. Each begins while the one before it
-        still sounds, for frames overlap.
+        ``file_start`` in it, in seconds; ``semitones``, how far it is transposed on
+        average. Each begins while the one before it still sounds, for frames overlap.
     """
-    columns = ["start", "length", "file", "file_start"]
-    rows = [
-        (stretch.start, stretch.stop - stretch.start, stretch.file, stretch.file_start)
-        for stretch in sound.stretches
-    ]
-    return pd.DataFrame(rows, columns=columns).round(4)
+    table = pd.DataFrame(sound.stretches, columns=Stretch._fields)
+    table.insert(1, "length", table["stop"] - table["start"])
+    return table.drop(columns="stop").round(4)
 
 
 def save_montage(path: str | Path, sound: Sound) -> list[Path]:
@@ -68,6 +65,11 @@ def save_montage(path: str | Path, sound: Sound) -> list[Path]:
     return [csv, labels]
 
 
-def _label(start: float, length: float, file: str, file_start: float) -> str:
+def _label(
+    start: float, length: float, file: str, file_start: float, semitones: float
+) -> str:
     # A line of Audacity's: start, stop, text, with tabs between.
-    return f"{start:.4f}\t{start + length:.4f}\t{Path(file).name} {file_start:.2f} s\n"
+    text = f"{Path(file).name} {file_start:.2f} s"
+    if semitones:
+        text += f" {semitones:+.1f} semitones"
+    return f"{start:.4f}\t{start + length:.4f}\t{text}\n"

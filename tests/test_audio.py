@@ -52,9 +52,10 @@ def on_disk(samples, monkeypatch) -> Sound:
 # What is said about a sound -----------------------------------------------------------
 
 
-def test_check_names_the_sound():
+@pytest.mark.parametrize("n_samples", [0, 1])
+def test_check_names_the_sound(n_samples):
     with pytest.raises(AudioError, match=r"^sound A holds under 2 samples: "):
-        check(Sound(np.empty((0, 2), np.float32), RATE), name="sound A")
+        check(Sound(np.ones((n_samples, 2), np.float32), RATE), name="sound A")
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 0), (9, 65), (9, 1, 1)])
@@ -78,7 +79,20 @@ def test_check_refuses_samples_that_are_no_array_of_numbers(samples):
 
 
 def test_check_passes_a_good_sound():
-    check(Sound(noise(2), RATE), name="sound A")
+    for rate in (1, RATE, 768_000):
+        check(Sound(noise(2), rate), name="sound A")
+
+
+@pytest.mark.parametrize(
+    ("just_in", "just_out", "what"),
+    [(1.01e-6, 0.99e-6, "silent"), (0.99e6, 1.01e6, "over")],
+)
+def test_check_passes_what_lies_between_minus_and_plus_120_dbfs(
+    just_in, just_out, what
+):
+    check(Sound(np.float32([[0], [just_in]]), RATE), name="sound A")
+    with pytest.raises(AudioError, match=rf"{what} .*120 dBFS"):
+        check(Sound(np.float32([[0], [just_out]]), RATE), name="sound A")
 
 
 def test_describe_measures_levels_and_offset():
@@ -101,11 +115,30 @@ def test_describe_counts_clipped_samples():
     assert facts["clipped"] == pytest.approx(8 / 1000)
 
 
+def test_describe_takes_either_end_of_16_bits_for_full_scale():
+    samples = noise(1000, 1)
+    samples[100:104] = 1 - 2**-15  # +32767
+    samples[200:203] = -1.0  # -32768
+    assert describe(Sound(samples, RATE))["clipped"] == pytest.approx(7 / 1000)
+    # Three alike at a lower peak are no clipping.
+    samples = np.clip(noise(1000, 1), -0.05, 0.05)
+    assert describe(Sound(samples, RATE))["clipped"] == 0
+
+
 def test_describe_finds_silence_at_both_ends():
     samples = np.zeros((1000, 2), np.float32)
     samples[100:900, 1] = 0.5
     facts = describe(Sound(samples, 1000))
     assert (facts["silence_before"], facts["silence_after"]) == (0.1, 0.1)
+
+
+@pytest.mark.parametrize(("level_db", "silent"), [(-60.1, True), (-59.9, False)])
+def test_what_is_60_db_under_the_peak_is_silence(level_db, silent):
+    samples = np.full((1000, 1), 0.5 * 10 ** (level_db / 20), np.float32)
+    samples[300:600] = 0.5
+    facts = describe(Sound(samples, 1000))
+    found = (facts["silence_before"], facts["silence_after"])
+    assert found == ((0.3, 0.4) if silent else (0, 0))
 
 
 def test_describe_is_the_same_on_disk(monkeypatch):
@@ -216,6 +249,13 @@ def test_an_excerpt_is_the_liveliest_stretch():
     assert np.sum(some.samples == 1) >= len(clicks) - 1
 
 
+def test_an_excerpt_is_the_same_in_small_blocks(monkeypatch):
+    sound = Sound(noise(10 * RATE, level=0.5), RATE)
+    whole = excerpt(sound, seconds=2).samples
+    monkeypatch.setattr(audio, "BLOCK", 777)
+    np.testing.assert_array_equal(excerpt(sound, seconds=2).samples, whole)
+
+
 @pytest.mark.parametrize("seconds", [None, 60, 0.25 * 4])
 def test_a_sound_that_is_short_enough_stays_whole(seconds):
     sound = Sound(noise(), RATE)
@@ -242,6 +282,15 @@ def test_resample_keeps_length_and_waveform(rate):
     expected = 0.5 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate)
     inner = slice(rate // 10, -rate // 10)  # the filter rings where the sine is cut off
     np.testing.assert_allclose(sound.samples[inner, 0], expected[inner], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "old", "new"), [(50, 768_000, 192_000), (7, 8000, 1000), (3, 1, 1000)]
+)
+def test_resample_rounds_the_length(n_samples, old, new, monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK", 10)  # five samples of two channels at a time
+    sound = resample(Sound(noise(n_samples), old), rate=new)
+    assert sound.samples.shape == (round(n_samples * new / old), 2)
 
 
 def test_resample_takes_samples_in_double_precision():

@@ -6,6 +6,7 @@ from scipy.fft import fft
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LassoLarsCV, LinearRegression
 
+from helpers import spectrum
 from helpers.audio import AudioError, Sound
 from helpers.bins import (
     FEATURES,
@@ -152,8 +153,9 @@ def test_bins_are_drawn_in_mirrored_pairs_and_the_same_each_time(table):
     assert list(rows.index) != list(sample_bins(table, seed=4, **draw).index)
 
 
-def test_all_rows_are_used_where_there_are_fewer(table):
-    assert sample_bins(table, n_fft=N_FFT, n_rows=10**9).equals(table)
+def test_all_rows_are_used_where_there_are_not_more(table):
+    for n_rows in (len(table), 10**9):
+        assert sample_bins(table, n_fft=N_FFT, n_rows=n_rows).equals(table)
 
 
 def test_the_estimator_that_is_passed_is_not_changed(table):
@@ -188,3 +190,44 @@ def test_every_channel_of_b_is_predicted_on_its_own(tone, bursts):
     assert both.rate == bursts.rate
     # Other numbers of rows may add up in another order: some steps of float32.
     np.testing.assert_allclose(both.samples[:, 1:], alone.samples, atol=1e-6)
+
+
+class PerfectForEither(Exact):
+    """The perfect model, which sees by its name which part it is fitted to."""
+
+    def fit(self, X, y):  # noqa: N803
+        """Note the part."""
+        self.part = np.cos if y.name == "raw_complex_real" else np.sin
+        return self
+
+
+@pytest.mark.parametrize("block_frames", [10**6, 50])
+def test_with_a_perfect_model_all_of_b_comes_back(
+    block_frames, tone, bursts, monkeypatch
+):
+    monkeypatch.setattr(spectrum, "BLOCK_FRAMES", block_frames)
+    back = convolve_bins(tone, bursts, PerfectForEither(), stft=STFT_256)
+    # Four frames overlap, each a third of a 16-bit step off.
+    np.testing.assert_allclose(back.samples, bursts.samples, atol=4e-5)
+
+
+class Notes(Exact):
+    """A model that notes the rows that it learns from."""
+
+    seen = []  # noqa: RUF012 shared by all copies, on purpose
+
+    def fit(self, X, y):  # noqa: N803
+        """Note the rows."""
+        self.seen.append(X.index.to_numpy())
+        return self
+
+
+def test_the_seed_chooses_the_bins_that_are_learned(bursts):
+    Notes.seen.clear()
+    for seed in (1, 1, 2):
+        convolve_bins(bursts, bursts, Notes(), stft=STFT_256, seed=seed)
+    first, imag, same, _, other, _ = Notes.seen
+    assert len(first) == 100_000  # of 256 moments of 2 channels of 256 bins
+    np.testing.assert_array_equal(first, imag)
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()

@@ -9,7 +9,7 @@ import pyloudnorm
 import pytest
 
 from helpers import audio, finishing, spectrum
-from helpers.audio import AudioError, Sound, allocate
+from helpers.audio import AudioError, Sound, allocate, describe
 from helpers.finishing import (
     Finishing,
     fade,
@@ -88,6 +88,15 @@ def test_fade_ends_at_zero_and_leaves_the_middle():
     assert (abs(faded) <= abs(sound.samples)).all()
 
 
+def test_fade_goes_along_half_a_cosine_at_both_ends():
+    faded = fade(Sound(np.ones((1000, 2), np.float32), 1000), seconds=0.1).samples
+    # Slow at its ends and quick in its middle, as a straight line is not.
+    quarters = [(1 - np.cos(np.pi * share)) / 2 for share in (0, 1 / 4, 1 / 2, 3 / 4)]
+    np.testing.assert_allclose(faded[[0, 25, 50, 75], 0], quarters, atol=1e-7)
+    np.testing.assert_array_equal(faded, faded[::-1])
+    assert (faded[100:900] == 1).all()
+
+
 def test_fade_of_a_short_sound_keeps_its_middle():
     ones = Sound(np.ones((5, 1), np.float32), RATE)
     assert fade(ones).samples[:, 0].tolist() == [0, 0.5, 1, 0.5, 0]
@@ -139,6 +148,13 @@ def test_measures_of_a_sine_with_an_offset():
     facts = measure(Sound(wave, RATE))
     assert facts["dc_offset"] == pytest.approx(0.25, abs=1e-6)
     assert facts["rms_db"] == pytest.approx(10 * np.log10(0.125 + 0.0625), abs=1e-4)
+
+
+def test_the_offset_is_that_of_the_worst_channel():
+    offsets = np.float32([0.1, -0.3, 0.2])
+    sound = Sound(np.zeros((1000, 3), np.float32) + offsets, RATE)
+    for facts in (measure(sound), describe(sound)):
+        assert facts["dc_offset"] == pytest.approx(-0.3, abs=1e-6)
 
 
 def test_loudness_is_reached_where_there_is_room():
@@ -234,13 +250,33 @@ def test_the_input_is_left_as_it_was():
 
 
 def test_finish_is_all_stages_one_after_the_other():
-    sound = noise(2 * RATE)
+    clean = melody().astype(np.float32)[:, None]
+    sound = Sound(clean + noise(len(clean), level=0.005).samples, RATE)
+    settings = Finishing(
+        trim=True,
+        noise_reduction_db=20,
+        fade_seconds=0.1,
+        peak_db=-3,
+        loudness_lufs=-10,
+    )
     expected = remove_dc(sound)
     expected = trim_silence(expected)
-    expected = reduce_noise(expected, strength_db=12)
-    expected = fade(expected)
-    expected = set_level(expected, loudness_lufs=-20)
-    np.testing.assert_array_equal(finish(sound, EVERYTHING).samples, expected.samples)
+    trimmed, expected = expected, reduce_noise(expected, strength_db=20)
+    change = expected.samples - trimmed.samples
+    assert np.std(change) > 0.003  # most of the noise
+    expected = fade(expected, seconds=0.1)
+    expected = set_level(expected, peak_db=-3, loudness_lufs=-10)
+    np.testing.assert_array_equal(finish(sound, settings).samples, expected.samples)
+    assert measure(expected)["true_peak_db"] == pytest.approx(-3, abs=0.01)
+
+
+def test_by_default_a_sound_is_centred_faded_and_brought_to_minus_1_dbfs():
+    sound = noise(channels=2)
+    result = finish(Sound(sound.samples + np.float32(0.2), RATE)).samples
+    expected = set_level(fade(remove_dc(sound))).samples
+    np.testing.assert_allclose(result, expected, atol=1e-6)  # some float32 steps
+    assert db(abs(result).max()) == pytest.approx(-1, abs=1e-5)
+    assert result.shape == sound.samples.shape
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -336,6 +372,21 @@ def test_trim_is_yes_or_no(trim):
         Finishing(trim=trim)
 
 
-def test_a_threshold_out_of_range_is_refused():
-    with pytest.raises(AudioError, match="threshold_db=1 "):
-        trim_silence(noise(), threshold_db=1)
+STAGES = [
+    (trim_silence, "threshold_db", -120, -1),
+    (reduce_noise, "strength_db", 0, 60),
+    (fade, "seconds", 0, 10),
+    (set_level, "peak_db", -60, 0),
+    (set_level, "loudness_lufs", -70, 0),
+]
+
+
+@pytest.mark.parametrize(("stage", "name", "low", "high"), STAGES)
+def test_a_stage_takes_its_setting_within_its_range_and_no_other(
+    stage, name, low, high
+):
+    for value in (low, high):
+        assert stage(noise(), **{name: value}).n_channels == 1
+    for value in (low - 0.1, high + 0.1, np.nan):
+        with pytest.raises(AudioError, match=rf"{name}=.*: use {low} to {high}\.$"):
+            stage(noise(), **{name: value})

@@ -1,19 +1,21 @@
 """The catalogue, and the estimator that scikit-learn lacks."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
-from sklearn.base import is_regressor
-from sklearn.linear_model import Ridge
+from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.preprocessing import StandardScaler, scale
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers import estimators
 from helpers.audio import AudioError
 from helpers.estimators import FramePath
-from helpers.models import CATALOGUE, make_model
+from helpers.models import CATALOGUE, learn, make_model
 
 
 @parametrize_with_checks([FramePath()])
@@ -39,8 +41,11 @@ def test_no_two_models_are_said_to_sound_alike():
     assert len({model.sound for model in CATALOGUE.values()}) == len(CATALOGUE)
 
 
-def test_the_seed_reaches_the_models_that_draw():
-    assert make_model("extra_trees", seed=7)[0].random_state == 7
+@pytest.mark.parametrize("name", ["extra_trees", "mlp", "passive_aggressive", "ransac"])
+def test_the_seed_reaches_the_models_that_draw(name):
+    settings = make_model(name, seed=7)[0].get_params()
+    drawn = {key: value for key, value in settings.items() if "random_state" in key}
+    assert set(drawn.values()) == {7}
 
 
 def test_a_regressor_of_ones_own_is_copied_and_gets_its_columns_on_one_scale():
@@ -61,7 +66,56 @@ def test_a_frame_path_is_copied_as_it_is():
     assert recipe == "frames"
 
 
-@pytest.mark.parametrize("wrong", ["nearest_pth", "", None, 3, Ridge])
+def test_a_pipeline_is_copied_as_it_is():
+    mine = make_pipeline(MinMaxScaler(), Ridge(3))
+    model, recipe = make_model(mine)
+    assert [type(step) for _, step in model.steps] == [MinMaxScaler, Ridge]
+    assert model is not mine
+    assert recipe == "frames"
+
+
+class Complains(RegressorMixin, BaseEstimator):
+    """A model that raises what it is given, after a warning."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def fit(self, X, y):  # noqa: N803
+        """Warn, and fail."""
+        warnings.warn("I do not like this.", stacklevel=1)
+        if self.error:
+            raise self.error
+        self.fitted_ = True
+        return self
+
+
+def test_a_copy_learns_without_a_warning():
+    mine = Complains()
+    fitted = learn(mine, levels(3), [1, 2, 3], rows="frames")
+    assert fitted.fitted_
+    assert not hasattr(mine, "fitted_")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("Too few rows. Give more.\nOr none."), "Too few rows, Give more"),
+        (ValueError("\n Too few."), "Too few"),
+        (StopIteration(), "StopIteration"),
+    ],
+)
+def test_a_model_that_cannot_learn_says_so_in_one_sentence(error, said):
+    with pytest.raises(AudioError) as caught:
+        learn(Complains(error), levels(3), [1, 2, 3], rows="frames")
+    assert str(caught.value) == (
+        f"The model cannot learn from the 3 frames of sound A ({said}): choose a "
+        "longer A or another model."
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", ["nearest_pth", "", None, 3, Ridge, StandardScaler(), LogisticRegression()]
+)
 def test_what_is_no_model_is_named_and_the_models_are_listed(wrong):
     with pytest.raises(AudioError) as error:
         make_model(wrong)
@@ -150,7 +204,7 @@ def test_rows_in_blocks_give_the_path_of_the_whole(monkeypatch):
     known, given = levels(60, 22), levels(50, 22, seed=1)
     model = FramePath(1, 1, 0.01, n_bands=20).fit(known, np.arange(60))
     whole = model.predict(given)
-    monkeypatch.setattr(estimators, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(estimators, "BLOCK_VALUES", 7 * 60)
     np.testing.assert_array_equal(model.predict(given), whole)
 
 

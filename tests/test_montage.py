@@ -23,7 +23,7 @@ def test_a_result_tells_which_stretches_of_which_files_it_is_made_of(tone, burst
     a = join([read(tone, "tone.wav"), read(mix, "bursts.wav")])
     result = predictive_convolution(a, bursts)
     table = montage(result)
-    assert list(table) == ["start", "length", "file", "file_start"]
+    assert list(table) == ["start", "length", "file", "file_start", "semitones"]
     assert set(table["file"]) <= {"tone.wav", "bursts.wav"}
     assert table["start"].is_monotonic_increasing
     assert (table["length"] > 0).all()

@@ -15,10 +15,13 @@ import pandas as pd
 import pytest
 import soundfile
 from copies import copy_project
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from helpers import audio, gallery
-from helpers.audio import AudioError, AudioWarning, Sound, check
+from helpers import audio, gallery, show
+from helpers.audio import AudioError, AudioWarning, Sound, Stretch, check
 from helpers.files import check_output, load, save, save_take
+from helpers.montage import montage, save_montage
 
 RATE = 8000
 FORMATS = [("WAV", kind) for kind in ("PCM_16", "PCM_24", "FLOAT", "ULAW", "MS_ADPCM")]
@@ -32,6 +35,9 @@ SIZES = [0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1]  # what programs write amiss
 def noise(n_samples=1000, n_channels=1, *, seed=0) -> Sound:
     samples = np.random.default_rng(seed).uniform(-0.1, 0.1, (n_samples, n_channels))
     return Sound(samples.astype(np.float32), RATE)
+
+
+SAMPLES = noise().samples
 
 
 def assert_helps(text, name):
@@ -315,14 +321,25 @@ def test_a_sound_that_finds_no_room_leaves_what_was_there(write, name, tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
-def test_a_table_that_finds_no_room_leaves_the_old_one(tmp_path):
-    path = tmp_path / "scoreboard.csv"
-    path.write_bytes(b"old")
-    table = pd.DataFrame({"file": ["a.wav"] * 20_000})
+def write_scoreboard(path):
+    gallery.write_table(path, pd.DataFrame({"file": ["a.wav"] * 20_000}))
+
+
+def write_montage(path):
+    stretches = (Stretch(0.0, 1.0, "a.wav", 0.0),) * 2000
+    save_montage(path.with_name("a.wav"), Sound(SAMPLES, RATE, stretches))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("scoreboard.csv", write_scoreboard), ("a_montage.csv", write_montage)],
+)
+def test_a_table_that_finds_no_room_leaves_the_old_one(name, write, tmp_path):
+    (tmp_path / name).write_bytes(b"old")
     with full_disk(20_000), pytest.raises(AudioError) as error:
-        gallery.write_table(path, table)
-    assert_helps(str(error.value), str(path))
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+        write(tmp_path / name)
+    assert_helps(str(error.value), str(tmp_path / name))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_a_sound_that_finds_no_room_to_be_unpacked_is_told(tmp_path):
@@ -343,9 +360,53 @@ def test_a_page_that_finds_no_room_is_told(tmp_path):
     assert "File too large" in run.stderr
 
 
+# What is shown ------------------------------------------------------------------------
+
+MARKUP = "<b>&\"'$x$"
+ESCAPED = "&lt;b&gt;&amp;"
+
+
+@pytest.mark.parametrize("name", [MARKUP, "$x$", "$\\frac{", "100% a_b^c {0} \\n"])
+def test_pictures_show_any_name_as_it_is(name):
+    figure = FigureCanvasAgg(Figure()).figure
+    axes = figure.subplots(4)
+    show.draw_waveform(axes[0], noise(), name="A", title=name)
+    show.draw_spectrograms(axes[1:2], {name: noise()})
+    place = {"timbre": 0.5, "structure": 0.5, "kind": "frames"}
+    show.draw_map(axes[2], pd.DataFrame([{"model": name, **place}]))
+    two_files = tuple(Stretch(0.06 * i, 0.06 * i + 0.06, name, 0.0) for i in range(2))
+    a = Sound(SAMPLES, RATE, two_files)
+    show.draw_borrowing(axes[3], np.arange(4), seconds=0.01, a=a)
+    figure.canvas.draw()  # a name that were a formula would fail here
+    texts = [*(ax.title for ax in axes[:2]), axes[2].texts[0], axes[3].texts[0]]
+    assert [text.get_text() for text in texts] == [name] * 4
+    assert not any(text.get_parse_math() for text in texts)
+
+
+PAGES = {
+    "a player": lambda: show.player(noise(), label=MARKUP, path=f"{MARKUP}.wav").data,
+    "players": lambda: show.players({MARKUP: noise()}).data,
+    "folded players": lambda: show.folded_players({MARKUP: {MARKUP: noise()}}).data,
+    "facts": lambda: show.facts({MARKUP: noise()})._repr_html_(),
+    "a montage": lambda: montage(
+        Sound(SAMPLES, RATE, (Stretch(0.0, 1.0, MARKUP, 0.0),))
+    )._repr_html_(),
+    "a scoreboard": lambda: gallery.rank(
+        [{"model": MARKUP, "file": MARKUP, "error": MARKUP}]
+    )._repr_html_(),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_pages_show_any_name_as_text(kind):
+    page = PAGES[kind]()
+    assert ESCAPED in page
+    assert "<b>" not in page
+    assert not re.search(r"""=["'][^"'<>]*<b""", page)  # in no attribute, either
+
+
 # No sounds ----------------------------------------------------------------------------
 
-SAMPLES = noise().samples
 NO_SOUNDS = {
     "one-dimensional": Sound(SAMPLES[:, 0], RATE),
     "three-dimensional": Sound(SAMPLES[:, :, None], RATE),

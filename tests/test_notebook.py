@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,13 +32,18 @@ A = {"seed": 1, "seconds": 0.9, "rate": 32000, "channels": 2}
 B = {"seed": 2, "seconds": 0.6, "rate": 44100, "channels": 1}
 
 
-def run(folder, **parameters):
-    """Execute the notebook in `folder` with parameters, as papermill injects them."""
+def run(folder, *, first="", last="", **parameters):
+    """Execute the notebook in `folder` with parameters, as papermill injects them.
+
+    `first` is code to run along with these, `last` code to run after all cells.
+    """
     notebook = read_notebook(folder)
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
     given = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-    cell = nbformat.v4.new_code_cell(given)
+    cell = nbformat.v4.new_code_cell(f"{given}\n{first}")
     notebook.cells.insert(tags.index(["parameters"]) + 1, cell)
+    if last:
+        notebook.cells.append(nbformat.v4.new_code_cell(last))
     place = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, resources=place, timeout=300).execute()
     return notebook
@@ -177,6 +183,45 @@ def test_a_bad_sound_stops_with_one_sentence_and_writes_nothing(fault, tmp_path)
     shown = caught.value.traceback.split("-" * 18)[-1].strip()
     assert shown == f"AudioError: {caught.value.evalue}"
     assert list((folder / "output_audio").iterdir()) == []
+
+
+IN_SMALL_BLOCKS = """
+from helpers import audio, finishing, show, spectrum
+audio.IN_MEMORY, audio.BLOCK, spectrum.BLOCK_FRAMES = 2**18, 2**17, 256
+finishing.STRETCH, show.EMBEDDED_SECONDS = 2**18, 20
+"""
+PEAK_MB = r"""
+import re
+from pathlib import Path
+# Not ru_maxrss, which starts from that of the process that started this one.
+status = Path("/proc/self/status").read_text()
+print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+"""
+
+
+def peak_mb(folder, **seconds) -> float:
+    """Run the notebook on sounds `a` and `b` of so many seconds: its peak of memory."""
+    copy_project(folder)
+    for name in "ab":
+        path = folder / "input_audio" / f"{name}.wav"
+        write_sound(path, seed=ord(name), seconds=6, rate=8000, channels=2)
+        samples, rate = soundfile.read(path, dtype="int16")
+        soundfile.write(path, np.tile(samples, (seconds[name] // 6, 1)), rate)
+    settings = {"compare": ["nearest_path"], "excerpt_seconds": 5}
+    code = {"first": IN_SMALL_BLOCKS, "last": PEAK_MB}
+    notebook = run(folder, **code, fileA="a.wav", fileB="b.wav", **settings)
+    return float(notebook.cells[-1].outputs[0].text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for memory in use")
+def test_the_notebook_looks_at_long_sounds_in_bounded_memory(tmp_path):
+    (tmp_path / "short").mkdir()
+    (tmp_path / "long").mkdir()
+    short = peak_mb(tmp_path / "short", a=6, b=6)
+    long = peak_mb(tmp_path / "long", a=1200, b=1200)
+    # 1200 s are 77 MB of samples; none of the sounds is ever in memory as a whole. What
+    # may grow are some hundred numbers for each of 19,000 frames of either.
+    assert long - short < 70
 
 
 WRONG = {

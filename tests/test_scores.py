@@ -276,6 +276,35 @@ def test_chroma_is_what_it_is_defined_to_be(tone, a):
     np.testing.assert_allclose(a.chroma[i], chroma - np.mean(chroma), atol=1e-9)
 
 
+def test_chroma_of_a_long_sound_does_not_know_of_blocks():
+    notes = [sine(hertz).samples for hertz in (220, 277, 330, 247, 294, 370, 262)]
+    whole = features(Sound(np.concatenate(notes), 44100))
+    assert len(whole.chroma) == len(whole.active) > 512
+    # The same from its 400th hop on.
+    later = features(Sound(np.concatenate(notes)[400 * 512 :], 44100))
+    np.testing.assert_allclose(later.chroma[8:-8], whole.chroma[408:-8], atol=1e-9)
+
+
+def test_power_is_measured_in_steps_of_110_samples():
+    samples = np.random.default_rng(0).uniform(-1, 1, (44100, 1)).astype(np.float32)
+    expected = (samples[: 400 * 110].astype(float) ** 2).reshape(400, 110).mean(axis=1)
+    found = features(Sound(samples, 44100)).step_power
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_motion_is_timbre_of_frames_with_those_4_and_8_later():
+    rng = np.random.default_rng(0)
+    a, b, out = (by_hand(rng.standard_normal(40)) for _ in range(3))
+    scale = np.concatenate([a.descriptor[:, 0], b.descriptor[:, 0]]).std()
+    rows_a, rows_b, rows_out = (
+        np.stack([x.descriptor[k : k + 32, 0] / scale for k in (0, 4, 8)], axis=1)
+        for x in (a, b, out)
+    )
+    far_b, far_out = (cdist(rows, rows_a).min(axis=1) for rows in (rows_b, rows_out))
+    expected = 1 - far_out.mean() / far_b.mean()
+    assert compare(out, a, b)["motion"] == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_transposed_b_has_lost_the_melody_but_not_the_envelope():
     notes = 2 ** (np.random.default_rng(3).integers(0, 12, 8) / 12)
     scores = {}
@@ -338,6 +367,16 @@ def test_onsets_are_at_least_20_steps_apart_and_rise_by_15_db():
     # the result rises with none of the two.
     out = of_steps(QUIET + [1.0] * (1 + 11 + 1 + 30 + 1))
     assert compare(out, b, b)["attack"] == pytest.approx(0, abs=1e-6)
+
+
+# An onset is found at the first step from which its rise is within eight: 7 ahead. The
+# second of two is another one if that is 20 steps later at some step of its eight.
+@pytest.mark.parametrize(("apart", "attack"), [(12, 0), (13, 15)])
+def test_onsets_that_are_20_steps_apart_both_count(apart, attack):
+    first, rest = [*QUIET, 1.0], [1e-4] * 30
+    b = of_steps([*first, *rest[: apart - 1], 1.0, *rest])
+    out = of_steps([*first, *rest[:apart], *rest])  # without the second: 30 dB less
+    assert compare(out, b, b)["attack"] == pytest.approx(attack, abs=1e-6)
 
 
 def test_attack_is_nan_where_b_has_no_sharp_onset(a):
