@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from helpers.audio import AudioError, Sound, check_excerpt_seconds, excerpt
 from helpers.convolution import check_seed, prepare, render
+from helpers.dials import Dials
 from helpers.files import (
     check_output,
     files_of,
@@ -48,6 +49,7 @@ class Settings(NamedTuple):
     n_fft: int
     hop_length: int
     seed: int
+    dials: Dials | None
     finishing: Finishing | None
     subtype: str
     excerpt_seconds: float | None
@@ -94,6 +96,7 @@ def render_all(
     n_fft: int = 2048,
     hop_length: int = 512,
     seed: int = 42,
+    dials: Dials | None = None,
     finishing: Finishing | None = None,
     subtype: str = "PCM_24",
     excerpt_seconds: float | None = None,
@@ -120,6 +123,8 @@ def render_all(
         Gets ``<model>_<pair>.wav`` and ``scoreboard.csv``.
     n_fft, hop_length, seed : int
         As in `helpers.convolution.prepare`.
+    dials : Dials, optional
+        How all of them are to sound; by default `Dials()`.
     finishing : Finishing, optional
         What is done to each sound before it is saved; by default `Finishing()`. The
         scores are of the sound before that: trimmed, it would no longer be in time
@@ -156,7 +161,9 @@ def render_all(
         seed=seed,
         excerpt_seconds=excerpt_seconds,
     )
-    settings = Settings(n_fft, hop_length, seed, finishing, subtype, excerpt_seconds)
+    settings = Settings(
+        n_fft, hop_length, seed, dials, finishing, subtype, excerpt_seconds
+    )
     _check(settings, n_jobs=n_jobs)
     tasks = plan_tasks(pairs, models, folder=folder, settings=settings)
     unfinished = folder / "unfinished.csv"
@@ -200,7 +207,9 @@ def listed(models: Iterable) -> Iterable:
 
 
 def _check(settings: Settings, *, n_jobs: int) -> None:
-    finishing = settings.finishing
+    finishing, dials = settings.finishing, settings.dials
+    if not isinstance(dials, Dials | None):
+        raise AudioError(f"dials={dials!r} does not work: use Dials().")
     if not isinstance(finishing, Finishing | None):
         raise AudioError(f"finishing={finishing!r} does not work: use a Finishing().")
     if type(n_jobs) is not int or n_jobs == 0:
@@ -340,7 +349,7 @@ def _jobs(tasks: list[Task], settings: Settings) -> Iterator[tuple]:
     for files, of_these_files in groupby(tasks, key=lambda task: task.files):
         analysis = _analyse(files, settings)
         for task in of_these_files:
-            yield delayed(render_one)(task, analysis, settings.finishing)
+            yield delayed(render_one)(task, analysis, settings)
 
 
 def _analyse(files: tuple[Source, Source], settings: Settings) -> tuple | Exception:
@@ -361,7 +370,7 @@ def _analyse(files: tuple[Source, Source], settings: Settings) -> tuple | Except
 
 
 def render_one(
-    task: Task, analysis: tuple | Exception, finishing: Finishing | None
+    task: Task, analysis: tuple | Exception, settings: Settings
 ) -> tuple[dict, Sound | None]:
     """Make one sound and score it.
 
@@ -385,8 +394,8 @@ def render_one(
         if task.facts["recipe"] == "frames":
             _ = pair.plan  # shared by all models, so not in their seconds
         start = time.perf_counter()
-        sound = render(pair, task.model)
-        result = finish(sound, finishing)
+        sound = render(pair, task.model, dials=settings.dials)
+        result = finish(sound, settings.finishing)
         seconds = {"seconds": time.perf_counter() - start}
         scores = compare(features(sound, peak=True), features_a, features_b)
         return task.facts | seconds | scores, result

@@ -63,15 +63,33 @@ def test_a_window_fades_the_impulse():
         classic_convolution(small(a), small(b), window="fadeout")
 
 
-def test_a_moving_impulse_as_long_as_a_stands_still():
+@pytest.mark.parametrize("moving_seconds", [0.1, 60])
+def test_a_moving_impulse_as_long_as_a_or_longer_stands_still(moving_seconds):
     rng = np.random.default_rng(0)
     a, b = small(*rng.uniform(-1, 1, (2, 800))), small(*rng.uniform(-1, 1, (2, 4001)))
     still, moving = (
         classic_convolution(a, b, moving_seconds=seconds).samples
-        for seconds in (None, 0.1)
+        for seconds in (None, moving_seconds)
     )
     # Windows that overlap by half add up to one.
     np.testing.assert_allclose(moving, still, atol=1e-5)
+
+
+def test_the_shortest_moving_impulse_is_two_samples():
+    a, b = small(np.linspace(0.2, 1, 100)), small(np.ones(200))
+    short = classic_convolution(a, b, moving_seconds=1e-9).samples
+    two = classic_convolution(a, b, moving_seconds=2 / 8000).samples
+    np.testing.assert_array_equal(short, two)
+    assert short.any()
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_what_is_no_sound_is_refused_by_name(value):
+    good, bad = small([1, 0.5]), small([value, value])
+    with pytest.raises(AudioError, match=r"^Sound A "):
+        classic_convolution(bad, good)
+    with pytest.raises(AudioError, match=r"^Sound B "):
+        classic_convolution(good, bad)
 
 
 def test_a_moving_impulse_goes_through_a_while_b_goes_by():

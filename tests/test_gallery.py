@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers import gallery
 from helpers.audio import AudioError, Sound
+from helpers.dials import Dials
 from helpers.files import load, save
 from helpers.finishing import Finishing
 from helpers.gallery import grid, render_all
@@ -722,3 +723,18 @@ def test_a_batch_with_a_folder_goes_on_unless_a_file_in_it_changed(
     made = count_saves(monkeypatch)
     render_all(pairs, two, folder=tmp_path / "out")
     assert len(made) == (2 if changed else 1)
+
+
+def test_dials_are_turned_for_all_and_a_batch_remembers_them(
+    pairs, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    interrupt(monkeypatch, pairs, ["nearest_path"], folder=out)
+    before = contents(out)
+    made = count_saves(monkeypatch)
+    dials = Dials(continuity=0, dynamics=0.3)
+    render_all(pairs, ["nearest_path"], folder=out, dials=dials)
+    assert len(made) == 2  # the one that was made with other dials is made anew
+    assert all(contents(out)[name] != sound for name, sound in before.items())
+    with pytest.raises(AudioError, match=r"^dials=0\.5 does not work: use Dials"):
+        render_all(pairs, ["nearest_path"], folder=out, dials=0.5)
