@@ -34,6 +34,8 @@ def prepare_page(notebook, resources):
 
 def still(models, model):
     """Draw sliders as they stand; of other widgets nothing is left."""
+    if model not in models:  # a browser that saves a notebook may leave them out
+        return ""
     children = models[model]["state"].get("children", [])
     children = [models[child.removeprefix("IPY_MODEL_")] for child in children]
     sliders = [m["state"] for m in children if m["model_name"] == "FloatSliderModel"]

@@ -146,7 +146,7 @@ def test_restart_and_run_all_draws_every_picture_and_loads_every_sound(notebook)
     check_whole(notebook)
     seconds = notebook.evaluate(SECONDS)
     # Ogg Vorbis fills up its last block.
-    a, result = "A: input_audio/voice.wav (0.5 s)", "the result (0.4 s)"
+    a, result = "A: voice (0.5 s)", "the result (0.4 s)"
     assert seconds[a] == pytest.approx(A_SECONDS, abs=0.05)
     assert seconds[f"{result}: output_audio/voice_to_drums.wav"] == pytest.approx(
         B_SECONDS
@@ -184,6 +184,30 @@ def test_the_web_page_is_whole_without_a_network(scheme, browser, exported):
     assert page.title() == "Predictive Convolution"
     assert {url.split(":")[0] for url in asked} <= {"file", "data"}
     page.close()
+
+
+def test_a_slider_is_turned_and_its_sound_plays(notebook):
+    def as_set():
+        return notebook.locator("figure", has_text="as set").locator("audio")
+
+    assert as_set().count() == 0
+    button = notebook.get_by_role("button", name="Render")
+    button.scroll_into_view_if_needed()
+    button.click()
+    as_set().first.wait_for(state="attached", timeout=MINUTE)
+    await_none(notebook, SILENT)
+    first = as_set().get_attribute("src")
+    notebook.get_by_role("slider").first.press("ArrowLeft")
+    notebook.get_by_role("slider").first.press("PageDown")
+    button.click()
+    notebook.wait_for_function(
+        "first => {const player = [...document.querySelectorAll('figure')]"
+        ".find(f => f.textContent.includes('as set'))?.querySelector('audio');"
+        "return player && player.src != first}",
+        arg=first,
+        timeout=MINUTE,
+    )
+    await_none(notebook, COMPLAINTS)
 
 
 def test_another_file_in_the_first_cell_gives_another_result(notebook):
