@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -20,6 +21,7 @@ from soundfile import LibsndfileError
 
 from helpers import audio
 from helpers.audio import (
+    HIGHEST_RATE,
     MOST_CHANNELS,
     AudioError,
     AudioWarning,
@@ -27,6 +29,7 @@ from helpers.audio import (
     Stretch,
     blocks,
     check,
+    check_form,
     excerpt,
     peak_of,
     resample,
@@ -149,14 +152,15 @@ def _gather(files: list[Path]) -> Sound:
 
 def _common_form(files: list[Path]) -> tuple[int, int, float]:
     # The highest rate, the most channels, and the seconds of all together.
-    rates, channels, seconds = [1], [1], 0
+    rates, channels, seconds = [1000], [1], 0
     for file in files:
         with suppress(LibsndfileError, OSError, TypeError):  # `_load_file` will say it
             facts = soundfile.info(_encoded(file))
-            rates.append(facts.samplerate)
-            channels.append(facts.channels)
-            seconds += facts.duration
-    return max(rates), min(max(channels), MOST_CHANNELS), seconds
+            if facts.samplerate <= HIGHEST_RATE and facts.channels <= MOST_CHANNELS:
+                rates.append(facts.samplerate)
+                channels.append(facts.channels)
+                seconds += facts.duration
+    return max(rates), max(channels), seconds
 
 
 def _load_file(path: Path) -> Sound:
@@ -199,11 +203,12 @@ def find(path: str | Path) -> Path:
         )
     if "://" in str(path):
         raise AudioError(f"{shown(path)} is on the web: download the file first.")
+    # As it is, then without what a name brings along that was copied from elsewhere.
     wanted = Path(str(path).strip().strip("\"'").replace("\\", "/"))
     reason = f"it is not there, nor in {INPUT_FOLDER}"
     with suppress(OSError, ValueError, RuntimeError):  # a name that no file can have
-        wanted = wanted.expanduser()
-        for place in (wanted, INPUT_FOLDER / wanted):
+        names = [Path(path), wanted.expanduser()]
+        for place in [*names, *(INPUT_FOLDER / name for name in names)]:
             if place.is_file() or place.is_dir():
                 return place
             if place.exists():
@@ -325,7 +330,7 @@ def save(
         For what `check_output` refuses, NaN, a full disk and the like.
     """
     path = check_output(path, subtype=subtype, inputs=inputs)
-    _check_peak(path, sound, subtype=subtype)
+    _check_sound(path, sound, subtype=subtype)
     with replacing(path) as part:
         _write(part, sound, kind=path.suffix[1:].upper(), subtype=subtype)
     return path
@@ -395,7 +400,13 @@ def _is_same(path: Path, other: str | Path) -> bool:
     return False
 
 
-def _check_peak(path: Path, sound: Sound, *, subtype: str) -> None:
+def _check_sound(path: Path, sound: Sound, *, subtype: str) -> None:
+    check_form(sound, name=f"What {shown(path)} would hold")
+    flac = path.suffix.lower() == ".flac"
+    if flac and (sound.n_channels > 8 or sound.rate > 655_350):
+        raise AudioError(
+            f"{shown(path)} cannot hold over 8 channels or 655350 Hz: use .wav."
+        )
     peak = peak_of(sound)
     if not np.isfinite(peak):
         raise AudioError(f"{shown(path)} would hold NaN: render it again.")
@@ -519,13 +530,27 @@ def save_take(
         As in `save`.
     """
     path = check_output(path, subtype=subtype, inputs=inputs)
-    _check_peak(path, sound, subtype=subtype)
-    take, number = path, 1
+    _check_sound(path, sound, subtype=subtype)
     with _beside(path) as part:
         _write(part, sound, kind=path.suffix[1:].upper(), subtype=subtype)
-        while take.exists() and not filecmp.cmp(part, take, shallow=False):
-            number += 1
-            take = path.with_stem(f"{path.stem}_{number}")
-        if not take.exists():
+        for number in count(1):
+            take = path.with_stem(f"{path.stem}_{number}") if number > 1 else path
+            if _is_taken_by(part, take):
+                return take
+
+
+def _is_taken_by(part: Path, take: Path) -> bool:
+    # Gives a file a second name, unless that is another file's already: in one step,
+    # for another process may be about to save a take too.
+    try:
+        os.link(part, take)
+        return True
+    except FileExistsError:
+        pass
+    except OSError:  # a disk that knows no second names
+        if not os.path.lexists(take):
             part.replace(take)
-    return take
+            return True
+    with suppress(OSError):  # a link that leads nowhere is equal to nothing
+        return filecmp.cmp(part, take, shallow=False)
+    return False

@@ -20,7 +20,7 @@ from helpers.spectrum import cut_frames, frame_blocks, n_frames
 
 POINT_SECONDS = 0.0029  # from one point of a gain to the next: 128 samples at 44.1 kHz
 # In points:
-RISE, BEFORE, APART = 4, 9, 16  # how fast a stroke rises, what it rises from, how far
+RISE, BEFORE, APART = 4, 9, 12  # how fast a stroke rises, what it rises from, how far
 SMOOTH = 2.75  # apart two are; how smooth a gain is, but at strokes
 AHEAD, SHORT, LONG = 10, 4, 8  # where a stroke can be heard too early; what masks it
 
@@ -78,14 +78,14 @@ def _in_db(power: np.ndarray, *, range_db: float) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, floor) + 1e-20)
 
 
-def find_strokes(power: np.ndarray, *, rise_db: float = 15) -> np.ndarray:
+def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
     """Find the points where B's power leaps by `rise_db` within 12 ms.
 
     Parameters
     ----------
     power : ndarray of shape (n_points,)
         Of B, as from `fine_power`.
-    rise_db : float, default 15
+    rise_db : float, default 13
         What rises less has no sharp attack.
     """
     power = np.maximum(power, power.max() * 1e-8 + 1e-20)
@@ -101,7 +101,8 @@ def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarr
     """Find the gain that follows B's loudness.
 
     Smooth, for a gain that ripples puts sidebands where A has silence; but never
-    across a stroke, which would be heard too early.
+    across a stroke, which would be heard too early, nor across the end of its first
+    12 ms, which would be dulled by what follows.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarr
         As from `find_strokes`.
     """
     gain_db = _in_db(wanted, range_db=80) - _in_db(own, range_db=60)
-    edges = np.unique([0, *strokes, len(own)])
+    after = np.minimum(strokes + RISE, len(own))
+    edges = np.unique([0, *strokes, *after, len(own)])
     for start, stop in pairwise(edges):
         stretch = gain_db[start:stop]
         gain_db[start:stop] = gaussian_filter1d(stretch, SMOOTH, mode="nearest")
@@ -172,7 +174,7 @@ def duck(
     wanted: np.ndarray,
     strokes: np.ndarray,
     *,
-    near_db: float = -3,
+    near_db: float = -4,
     far_db: float = 5,
 ) -> np.ndarray:
     """Find the gain that turns down what B has not.

@@ -1,5 +1,6 @@
 """The montage of a result, as data: which stretch of which file sounds when."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -54,8 +55,9 @@ def save_montage(path: str | Path, sound: Sound) -> list[Path]:
     montage_path = Path(path).with_stem(f"{Path(path).stem}_montage")
     csv, labels = montage_path.with_suffix(".csv"), montage_path.with_suffix(".txt")
     if table.empty:
-        csv.unlink(missing_ok=True)
-        labels.unlink(missing_ok=True)
+        for left in (csv, labels):
+            with suppress(OSError):  # it is not there, or is a folder
+                left.unlink()
         return []
     with replacing(csv) as part:
         table.to_csv(part, index=False, errors="surrogateescape")

@@ -140,7 +140,7 @@ def test_ducking_turns_down_what_is_above_b_and_nothing_else():
 def test_ducking_is_stricter_just_ahead_of_a_stroke():
     own, wanted = np.ones(400), np.ones(400)
     gain_db = duck(own, wanted, np.array([300]))
-    assert gain_db[295] == pytest.approx(-3, abs=0.1)
+    assert gain_db[295] == pytest.approx(-4, abs=0.1)
     np.testing.assert_allclose(gain_db[:280], 0, atol=1e-6)
 
 
