@@ -272,7 +272,7 @@ def test_another_pair_or_model_of_the_same_name_is_rendered_again(
 
 def test_every_model_of_the_catalogue_can_be_told_apart():
     told = set()
-    settings = gallery.Settings(2048, 512, 42, None, "PCM_24", None)
+    settings = gallery.Settings(2048, 512, 42, None, None, "PCM_24", None)
     for name in CATALOGUE:
         regressor, recipe = make_model(name)
         told.add(gallery.fingerprint(regressor, recipe, ["a", "b"], settings))
