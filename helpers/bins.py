@@ -8,7 +8,7 @@ from sklearn.base import RegressorMixin
 
 from helpers.audio import Sound, allocate
 from helpers.models import learn
-from helpers.spectrum import cut_frames, frame_blocks, join_frames, n_frames
+from helpers.spectrum import cut_frames, frame_blocks, n_frames, overlap_add
 
 FEATURES = [
     "raw",
@@ -179,7 +179,7 @@ def convolve_bins(
         predicted = predict_bins(
             fitted, bin_table(frames.reshape(-1, n_fft)), n_fft=n_fft
         )
-        join_frames(
+        overlap_add(
             output, predicted.reshape(frames.shape), stft=stft, first=rows.start
         )
     return Sound(output, b.rate)

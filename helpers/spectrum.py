@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.fft import irfft, rfft
-from scipy.signal import ShortTimeFFT, correlate
+from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from helpers.audio import AudioError, release
@@ -188,40 +188,6 @@ def overlap_add(
         stretch = total.reshape(n_channels, -1).T
         output[inside] += stretch[inside.start - start : inside.stop - start]
         release(output)
-
-
-def join_frames(
-    output: np.ndarray, frames: np.ndarray, *, stft: ShortTimeFFT, first: int = 0
-) -> None:
-    """Add frames to a sound as `overlap_add` does, but where they fit best.
-
-    Each is moved, by half a hop at most, to where it agrees most with those before it
-    (synchronous overlap-add, Roucos and Wilgus 1985): frames whose phases do not go on
-    from one to the next would flutter at the frame rate.
-
-    Parameters
-    ----------
-    output, frames, stft, first
-        As in `overlap_add`. Blocks have to come in their order.
-    """
-    most = stft.hop // 2
-    start, stop = _span(slice(first, first + frames.shape[1]), stft)
-    start, stop = start - most, stop + most
-    inside = slice(max(start, 0), min(stop, len(output)))
-    if inside.start >= inside.stop:
-        return
-    total = np.zeros((len(frames), stop - start), np.float32)
-    stretch = total[:, inside.start - start : inside.stop - start]
-    stretch[:] = output[inside].T
-    faded = frames * stft.dual_win.astype(np.float32)
-    for channel, i in np.ndindex(faded.shape[:2]):
-        frame = faded[channel, i]
-        place = total[channel, i * stft.hop :][: stft.m_num + 2 * most]
-        fit = correlate(place, frame, mode="valid", method="fft")
-        shift = fit.argmax() if fit.any() else most
-        place[shift : shift + stft.m_num] += frame
-    output[inside] = stretch.T
-    release(output)
 
 
 def synthesise(
