@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from signals import RATE, noise, sine
 
 from helpers import audio
 from helpers.audio import (
@@ -23,21 +24,6 @@ from helpers.audio import (
     resample,
     spans,
 )
-
-RATE = 8000
-
-
-def noise(n_samples=2000, n_channels=2, *, level=0.1, seed=0):
-    """Make white noise that stays within [-1, 1]."""
-    rng = np.random.default_rng(seed)
-    samples = rng.uniform(-level, level, (n_samples, n_channels))
-    return samples.astype(np.float32)
-
-
-def sine(n_samples=8000, *, frequency=220, level=0.5, n_channels=1):
-    """Make a sine: lossy formats keep its waveform, which noise would not survive."""
-    wave = level * np.sin(2 * np.pi * frequency * np.arange(n_samples) / RATE)
-    return np.repeat(wave[:, None], n_channels, axis=1).astype(np.float32)
 
 
 def on_disk(samples, monkeypatch) -> Sound:

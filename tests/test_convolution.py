@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.fft import rfft
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
@@ -343,73 +342,6 @@ def test_a_that_is_gone_at_the_rate_of_b_is_refused(tone):
     b = Sound(tone.samples[:2000], 1000)
     with pytest.raises(AudioError, match=r"Sound A.* 2 samples"):
         predictive_convolution(click, b)
-
-
-def small(*columns, rate=8000) -> Sound:
-    """Make a sound of a few samples."""
-    return Sound(np.array(columns, np.float32).T, rate)
-
-
-def test_classic_convolution_is_a_convolution_of_bs_length_and_peak_1():
-    a, b = [0.5, -0.25, 0.125], [1, 0, 0.5, 0.25, -1, 0.5]
-    expected = np.convolve(a, b)[:6]
-    result = classic_convolution(small(a), small(b))
-    assert result.rate == 8000
-    # The FFT is of double precision, the result is stored in single.
-    expected = (expected / np.abs(expected).max())[:, None]
-    np.testing.assert_allclose(result.samples, expected, atol=1e-6)
-
-
-def test_each_channel_of_b_meets_its_own_of_a():
-    a, b = np.random.default_rng(0).uniform(-1, 1, (2, 3, 50))
-    result = classic_convolution(small(*a[:2]), small(*b)).samples
-    pairs = ((b[0], a[0]), (b[1], a[1]), (b[2], a[1]))
-    expected = np.transpose([np.convolve(*pair)[:50] for pair in pairs])
-    expected /= np.abs(expected).max()
-    np.testing.assert_allclose(result, expected, atol=1e-6)
-
-
-def test_ring_modulation_is_a_product_with_a_repeated():
-    a, b = [1, -0.5], [1, 0.5, 0.25, 0.5, 0.75]
-    result = classic_convolution(small(a), small(b), ring=True)
-    expected = [1, -0.25, 0.25, -0.25, 0.75]
-    np.testing.assert_allclose(result.samples[:, 0], expected, atol=1e-6)
-
-
-def test_brightening_is_a_difference():
-    a, b = [1, 0], [0.5, 0.5, -0.5, 0]
-    result = classic_convolution(small(a), small(b), brighten=True)
-    np.testing.assert_allclose(result.samples[:, 0], [0.5, 0, -1, 0.5], atol=1e-6)
-
-
-def test_a_window_fades_the_impulse():
-    a, b = [1, 1, 1, 1], [1, 0, 0, 0, 0]
-    result = classic_convolution(small(a), small(b), window="hann")
-    np.testing.assert_allclose(result.samples[:, 0], [0, 0.5, 1, 0.5, 0], atol=1e-6)
-    with pytest.raises(AudioError, match="no window 'fadeout'"):
-        classic_convolution(small(a), small(b), window="fadeout")
-
-
-def test_a_moving_impulse_as_long_as_a_stands_still(tone, bursts):
-    a, b = part(tone, 0.1), part(bursts, 0.5)
-    still, moving = (
-        classic_convolution(a, b, moving_seconds=seconds).samples
-        for seconds in (None, 0.1)
-    )
-    # Windows that overlap by half add up to one.
-    np.testing.assert_allclose(moving, still, atol=1e-5)
-
-
-def test_a_moving_impulse_goes_through_a_while_b_goes_by():
-    seconds = np.arange(8000) / 8000
-    hertz = np.where(seconds < 0.5, 500, 2000)
-    a = small(np.sin(2 * np.pi * hertz * seconds))
-    b = small(np.random.default_rng(0).uniform(-1, 1, 8000))
-    result = classic_convolution(a, b, moving_seconds=0.1).samples[:, 0]
-    early, late = (np.abs(rfft(x)).argmax() for x in (result[:2000], result[-2000:]))
-    # 2000 samples at 8 kHz: a bin is 4 Hz; the impulse of 0.1 s is 10 Hz wide.
-    assert early * 4 == pytest.approx(500, abs=20)
-    assert late * 4 == pytest.approx(2000, abs=20)
 
 
 @pytest.mark.parametrize(

@@ -11,25 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from signals import RATE, noise, sine
 
 from helpers import audio, files
 from helpers.audio import AudioError, AudioWarning, Sound
 from helpers.files import check_output, load, save, save_take
-
-RATE = 8000
-
-
-def noise(n_samples=2000, n_channels=2, *, level=0.1, seed=0):
-    """Make white noise that stays within [-1, 1]."""
-    rng = np.random.default_rng(seed)
-    samples = rng.uniform(-level, level, (n_samples, n_channels))
-    return samples.astype(np.float32)
-
-
-def sine(n_samples=8000, *, frequency=220, level=0.5, n_channels=1):
-    """Make a sine: lossy formats keep its waveform, which noise would not survive."""
-    wave = level * np.sin(2 * np.pi * frequency * np.arange(n_samples) / RATE)
-    return np.repeat(wave[:, None], n_channels, axis=1).astype(np.float32)
 
 
 def names(folder) -> list[str]:
