@@ -23,7 +23,14 @@ from helpers.dials import Dial, Dials, breakpoints
 from helpers.frames import Plan, convolve_frames, make_plan
 from helpers.gesture import apply_gain, gesture_gain
 from helpers.models import make_model
-from helpers.spectrum import analyse, frame_blocks, make_stft, n_frames, synthesise
+from helpers.spectrum import (
+    analyse,
+    frame_blocks,
+    make_stft,
+    n_frames,
+    seconds_of,
+    synthesise,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +201,7 @@ def mix(b: Sound, prediction: Sound, *, blend: np.ndarray, stft: ShortTimeFFT) -
     output = allocate(b.n_samples, b.n_channels)
     n_rows = n_frames(b.n_samples, stft=stft)
     for rows in frame_blocks(n_rows, n_channels=b.n_channels):
-        seconds = (np.arange(rows.start, rows.stop) + stft.p_min) * stft.delta_t
+        seconds = seconds_of(np.arange(rows.start, rows.stop), stft=stft)
         share = np.interp(seconds, *blend.T)[:, None].astype(np.float32)
         dry = analyse(b.samples, stft=stft, rows=rows)
         wet = analyse(prediction.samples, stft=stft, rows=rows)

@@ -97,28 +97,17 @@ class FramePath(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)  # noqa: N806
-        jump_cost = np.broadcast_to(
-            self.jump_cost if jump_cost is None else jump_cost, len(X)
-        )
+        jump_cost = self.jump_cost if jump_cost is None else jump_cost
+        jump_cost = np.broadcast_to(jump_cost, len(X))
         bands, loudness, flux, tones = self._split(X)
-        levels = bands + loudness[:, np.newaxis]
-        heard = loudness > -ACTIVE_DB
-        heard |= not heard.any()  # of silence, all
-        spread = self.bands_.var(axis=0).mean() * levels[heard].var(axis=0).mean()
-        spread = spread**0.25 + 1e-9
-        per_flux = self.flux_weight / (flux[heard].std() + 1e-9)
+        spread, flux_spread = self._spreads(bands, loudness, flux)
+        per_flux = self.flux_weight / flux_spread
         change = np.diff(loudness, prepend=loudness[:1]).round()
         change = change.clip(-MOST_CHANGE_DB, MOST_CHANGE_DB).astype(int)
-        n_block = max(1, BLOCK_VALUES // len(self.bands_))
-        cost, best, jumped = None, [], []
-        for t in range(len(X)):
-            if t % n_block == 0:
-                rows = slice(t, t + n_block)
-                distances = self._distances(bands[rows], loudness[rows], spread)
-                distances += self._dissonances(tones[rows])
-                n_nearest = min(self.n_nearest, distances.shape[1])
-                nearest = np.argpartition(distances, n_nearest - 1)[:, :n_nearest]
-            distance, near = distances[t % n_block], nearest[t % n_block]
+        best, jumped = [], []
+        for t, (distance, near) in enumerate(
+            self._candidates(bands, loudness, tones, spread)
+        ):
             if t == 0:
                 cost = distance
                 continue
@@ -136,6 +125,25 @@ class FramePath(RegressorMixin, BaseEstimator):
         columns[:, :n_columns] = X[:, :n_columns]
         tones = X[:, self.n_bands + 2 :].astype(np.float32)
         return columns[:, :-2], columns[:, -2], columns[:, -1], tones
+
+    def _spreads(self, bands, loudness, flux):
+        # How far levels lie apart, in A and in these rows, and how far their flux does.
+        heard = loudness > -ACTIVE_DB
+        heard |= not heard.any()  # of silence, all
+        levels = bands[heard] + loudness[heard, np.newaxis]
+        spread = self.bands_.var(axis=0).mean() * levels.var(axis=0).mean()
+        return spread**0.25 + 1e-9, flux[heard].std() + 1e-9
+
+    def _candidates(self, bands, loudness, tones, spread):
+        # For each row how far all of A's are, and to which of them a jump may lead.
+        n_nearest = min(self.n_nearest, len(self.bands_))
+        n_block = max(1, BLOCK_VALUES // len(self.bands_))
+        for first in range(0, len(bands), n_block):
+            rows = slice(first, first + n_block)
+            distances = self._distances(bands[rows], loudness[rows], spread)
+            distances += self._dissonances(tones[rows])
+            nearest = np.argpartition(distances, n_nearest - 1)[:, :n_nearest]
+            yield from zip(distances, nearest, strict=True)
 
     def _distances(self, bands, loudness, spread):
         # How far each row is from each of A's, as they sound at the row's loudness (in

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import soundfile
 from soundfile import LibsndfileError
 
@@ -554,3 +555,9 @@ def _is_taken_by(part: Path, take: Path) -> bool:
     with suppress(OSError):  # a link that leads nowhere is equal to nothing
         return filecmp.cmp(part, take, shallow=False)
     return False
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV that is there whole or not at all, even if we are killed."""
+    with replacing(path) as part:
+        table.to_csv(part, index=False, errors="surrogateescape")

@@ -1,30 +1,28 @@
 """The frame recipe: a coarse description of B goes in, frames of A come out."""
 
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.fft import rfft
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.decomposition import PCA
-from sklearn.multioutput import MultiOutputRegressor
 
-from helpers.audio import AudioError, Sound, Stretch, allocate, joints, rms_of
+from helpers.audio import Sound, allocate, joints, rms_of
+from helpers.averages import fit_magnitudes, magnitude_roots, predict_magnitudes
 from helpers.dials import Dials, along
 from helpers.estimators import ACTIVE_DB, N_BANDS, FramePath, audible
-from helpers.models import learn, reason
+from helpers.montage import stretches_of
 from helpers.pitch import tones
-from helpers.singing import make_song, sing
+from helpers.singing import Song, make_song, sing
 from helpers.spectrum import (
     analyse,
     frame_blocks,
     mel_bands,
     n_frames,
     pick_frames,
+    power_of,
+    seconds_of,
     synthesise,
 )
 
@@ -97,8 +95,7 @@ def describe_sound(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     bands = []
     n_rows = n_frames(sound.n_samples, stft=stft)
     for rows in frame_blocks(n_rows, n_channels=sound.n_channels):
-        spectrum = analyse(sound.samples, stft=stft, rows=rows)
-        power = (np.abs(spectrum) ** 2).sum(axis=0)
+        power = power_of(analyse(sound.samples, stft=stft, rows=rows))
         bands.append(band_power(power, frequencies=stft.f))
     return describe(np.concatenate(bands))
 
@@ -167,7 +164,7 @@ def align(
     described_a: np.ndarray,
     learner: FramePath,
     *,
-    n_rounds: int = 2,
+    n_rounds: int = 3,
     balance: float = 0.4,
     n_study: int = 512,
 ) -> np.ndarray:
@@ -186,8 +183,8 @@ def align(
         All frames of B and of A.
     learner : FramePath
         Fitted to the frames of A to learn from.
-    n_rounds : int, default 2
-        Rotations; a third changes little.
+    n_rounds : int, default 3
+        Rotations; a fourth changes little.
     balance : float, default 0.4
         How much of the difference between A's mean and the mean of what was chosen is
         made up for: more has more of A's proportions and less of B's shape.
@@ -248,6 +245,7 @@ class Plan:
     numbers: np.ndarray  # (n_rows,) frames of A that were learned from
     aligned: np.ndarray  # (n_frames_b, N_BANDS + 2) B's descriptions where A lives
     borrowed: np.ndarray  # (n_frames_b,) number of a frame of A
+    level: float  # of B over that of A
 
 
 def make_plan(
@@ -271,62 +269,8 @@ def make_plan(
     learner.fit(described_a[numbers], numbers)
     aligned = align(described_b, described_a, learner)
     borrowed = learner.predict(aligned)
-    return Plan(learner, described_a, described_b, numbers, aligned, borrowed)
-
-
-def stretches_of(
-    borrowed: np.ndarray,
-    a: Sound,
-    *,
-    n_samples: int,
-    stft: ShortTimeFFT,
-    ratios: np.ndarray | None = None,
-) -> tuple[Stretch, ...]:
-    """List what was borrowed: where frames go on in A they are one stretch.
-
-    Parameters
-    ----------
-    borrowed : ndarray of shape (n_frames,)
-        Number of a frame of A for each frame of the result.
-    a : Sound
-    n_samples : int
-        Of the result.
-    stft : ShortTimeFFT
-    ratios : ndarray of shape (n_frames,), optional
-        By which frequencies are transposed.
-
-    Returns
-    -------
-    tuple of Stretch
-        From the start of their first frame to the end of their last one, so that they
-        overlap as frames do.
-    """
-    files = a.stretches or (Stretch(0.0, a.duration, "A", 0.0),)
-    starts_of_files = [stretch.start for stretch in files]
-    ahead = stft.m_num_mid * stft.T  # from the start of a frame to its middle
-    duration = n_samples * stft.T
-    jumps = np.flatnonzero(np.diff(borrowed) != 1) + 1
-    semitones = np.zeros(len(borrowed)) if ratios is None else 12 * np.log2(ratios)
-    stretches = []
-    for first, after in pairwise([0, *jumps, len(borrowed)]):
-        start = (first + stft.p_min) * stft.delta_t - ahead
-        stop = (after - 1 + stft.p_min) * stft.delta_t + ahead
-        in_a = (borrowed[first] + stft.p_min) * stft.delta_t - ahead
-        missing = max(0.0, -start, -in_a)  # what hangs over a beginning
-        if min(stop, duration) <= start + missing:
-            continue
-        file = files[bisect_right(starts_of_files, in_a + missing) - 1]
-        file_start = file.file_start + in_a + missing - file.start
-        stretches.append(
-            Stretch(
-                start=start + missing,
-                stop=min(stop, duration),
-                file=file.file,
-                file_start=file_start,
-                semitones=semitones[first:after].mean(),
-            )
-        )
-    return tuple(stretches)
+    level = rms_of(b) / rms_of(a)
+    return Plan(learner, described_a, described_b, numbers, aligned, borrowed, level)
 
 
 def borrow(
@@ -368,77 +312,43 @@ def borrow(
     return spectrum * (wanted / (size + 1e-6 * wanted + 1e-12))
 
 
-def magnitude_roots(a: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
-    """Measure the magnitudes of some of A's frames, for a model to learn.
+def fill_out(
+    described: np.ndarray,
+    aligned: np.ndarray,
+    *,
+    frequencies: np.ndarray,
+    share: float = 0.6,
+    limit_db: float = 6,
+) -> np.ndarray:
+    """Find the gains that make frames of A nearly as full, or as bare, as B's are.
 
-    Their square roots, which lie between power (where the loudest partial is all) and
-    level (where the noise is), as if each frame had a power of 1.
+    A frame is full where its quiet bands are not far below its loudest one. The gain
+    raises or lowers them, the more the quieter they are.
+
+    Parameters
+    ----------
+    described, aligned : ndarray of shape (n_rows, N_BANDS + 2)
+        Descriptions of the frames of A that are borrowed, and of what was asked for.
+    frequencies : ndarray of shape (n_bins,)
+        Of the bins, in Hz.
+    share : float, default 0.6
+        How much of the difference is made up for: more has more of B's shape, less is
+        more like A.
+    limit_db : float, default 6
+        The most that a band is raised or lowered.
 
     Returns
     -------
     ndarray of shape (n_rows, n_bins)
-        Float32.
+        In dB.
     """
-    spectrum = rfft(pick_frames(a.samples, numbers, stft=stft), axis=2)
-    magnitude = np.linalg.norm(spectrum, axis=0)
-    size = np.linalg.norm(magnitude, axis=1, keepdims=True)
-    return np.sqrt(magnitude / (size + 1e-12))
-
-
-def fit_magnitudes(
-    model: RegressorMixin, described: np.ndarray, roots: np.ndarray
-) -> RegressorMixin:
-    """Fit a copy of `model`: descriptions of frames in, their magnitudes out.
-
-    The thousand bins of a frame are far from independent: 40 principal components sum
-    them up, and a model that takes one target at a time is fitted to each.
-
-    Parameters
-    ----------
-    model : scikit-learn regressor
-        Cloned, never changed.
-    described : ndarray of shape (n_rows, N_BANDS + 2)
-        A's frames, as from `describe`.
-    roots : ndarray of shape (n_rows, n_bins)
-        As from `magnitude_roots`.
-
-    Raises
-    ------
-    AudioError
-        When the model cannot learn from these frames, such as too few.
-    """
-    n_components = min(40, *roots.shape)
-    components = PCA(n_components, svd_solver="randomized", random_state=0)
-
-    def whole(regressor: RegressorMixin) -> RegressorMixin:
-        return TransformedTargetRegressor(
-            regressor, transformer=components, check_inverse=False
-        )
-
-    rows = "audible frames"
-    try:
-        return learn(whole(model), described, roots, rows=rows)
-    except AudioError:  # some models take one target at a time
-        one_by_one = MultiOutputRegressor(model)
-        return learn(whole(one_by_one), described, roots, rows=rows)
-
-
-def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarray:
-    """Predict the magnitudes of frames, float32 ``(n_frames, n_bins)``.
-
-    Raises
-    ------
-    AudioError
-        When the model cannot, for example since it predicts NaN.
-    """
-    try:
-        roots = model.predict(described)
-    except ValueError as error:
-        raise AudioError(
-            f"The model cannot predict sound B ({reason(error)}): choose another."
-        ) from None
-    # No part of a frame whose power is 1 can be larger than that.
-    return np.clip(roots, 0, 1).astype(np.float32) ** 2
+    bands = described[:, :N_BANDS]
+    mean_level = audible(bands + aligned[:, [N_BANDS]]).mean(axis=1, keepdims=True)
+    wanted_level = audible(levels_of(aligned)).mean(axis=1, keepdims=True)
+    below = bands.max(axis=1, keepdims=True) - bands
+    gain_db = share * (wanted_level - mean_level) * below / (below + 10)
+    gain_db = np.clip(gain_db, -limit_db, limit_db)
+    return gain_db @ mel_bands(frequencies, N_BANDS).T
 
 
 def convolve_frames(
@@ -466,41 +376,25 @@ def convolve_frames(
         Of which `continuity`, `melody` and `dynamics` are heard here.
     """
     dials = dials or Dials()
-    seconds = (np.arange(len(plan.aligned)) + stft.p_min) * stft.delta_t
-    dynamics = along(dials.dynamics, seconds)
-    melody = along(dials.melody, seconds)
-    tones_a, tones_b = tones(a, b, plan.numbers, melody=melody, stft=stft)
-    averages, song = None, None
     if isinstance(model, FramePath):
-        continuity = along(dials.continuity, seconds)
-        borrowed = choose(
-            plan, model, continuity=continuity, tones_a=tones_a, tones_b=tones_b
-        )
-        if tones_b.any():
-            tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]
-            song = make_song(a, borrowed, tones_a, tones_b, stft=stft)
-    else:
-        borrowed = plan.borrowed
-        known = plan.described_a[plan.numbers]
-        roots = magnitude_roots(a, plan.numbers, stft=stft)
-        averages = fit_magnitudes(model, known, roots)
-    level = np.float32(rms_of(b) / rms_of(a))  # where A's loudness is kept
+        return _convolve_borrowed(a, b, plan, model, stft=stft, dials=dials)
+    return _convolve_averaged(a, b, plan, model, stft=stft, dials=dials)
+
+
+def _convolve_borrowed(a, b, plan, model, *, stft, dials):
+    borrowed, song = choose(a, b, plan, model, stft=stft, dials=dials)
+    dynamics = along(dials.dynamics, seconds_of(np.arange(len(borrowed)), stft=stft))
     output = allocate(b.n_samples, b.n_channels)
-    most_channels = max(a.n_channels, b.n_channels)
-    for rows in frame_blocks(len(borrowed), n_channels=most_channels):
-        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
-        magnitude = None
-        if averages is not None:
-            magnitude = predict_magnitudes(averages, plan.aligned[rows])
+    for rows in frame_blocks(len(borrowed), n_channels=max(a.n_channels, b.n_channels)):
         spectrum_b = analyse(b.samples, stft=stft, rows=rows)
+        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
         if song is not None:
             picked = sing(picked, spectrum_b, song, a.samples, rows=rows, stft=stft)
-        spectrum = borrow(
-            spectrum_b, level * picked, magnitude, dynamics=dynamics[rows]
-        )
+        described = plan.described_a[borrowed[rows]]
+        gain_db = fill_out(described, plan.aligned[rows], frequencies=stft.f)
+        picked *= plan.level * 10 ** (gain_db / 20)
+        spectrum = borrow(spectrum_b, picked, dynamics=dynamics[rows])
         synthesise(output, spectrum, stft=stft, first=rows.start)
-    if averages is not None:  # of A's frames only the phases are left
-        return Sound(output, b.rate)
     ratios = None if song is None else song.ratios
     stretches = stretches_of(
         borrowed, a, n_samples=b.n_samples, stft=stft, ratios=ratios
@@ -508,32 +402,68 @@ def convolve_frames(
     return Sound(output, b.rate, stretches)
 
 
+def _convolve_averaged(a, b, plan, model, *, stft, dials):
+    # Of A's frames only the phases are borrowed.
+    roots = magnitude_roots(a, plan.numbers, stft=stft)
+    averages = fit_magnitudes(model, plan.described_a[plan.numbers], roots)
+    borrowed = plan.borrowed
+    dynamics = along(dials.dynamics, seconds_of(np.arange(len(borrowed)), stft=stft))
+    output = allocate(b.n_samples, b.n_channels)
+    for rows in frame_blocks(len(borrowed), n_channels=max(a.n_channels, b.n_channels)):
+        spectrum_b = analyse(b.samples, stft=stft, rows=rows)
+        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
+        picked *= np.float32(plan.level)
+        magnitude = predict_magnitudes(averages, plan.aligned[rows])
+        spectrum = borrow(spectrum_b, picked, magnitude, dynamics=dynamics[rows])
+        synthesise(output, spectrum, stft=stft, first=rows.start)
+    return Sound(output, b.rate)
+
+
 def choose(
+    a: Sound,
+    b: Sound,
     plan: Plan,
     model: FramePath,
     *,
-    continuity: np.ndarray,
-    tones_a: np.ndarray,
-    tones_b: np.ndarray,
-) -> np.ndarray:
-    """Predict which frames of A to borrow, ``(n_frames,)``.
+    stft: ShortTimeFFT,
+    dials: Dials,
+) -> tuple[np.ndarray, Song | None]:
+    """Choose the frames of A to borrow.
 
     Parameters
     ----------
+    a, b : Sound
+        At one rate.
     plan : Plan
     model : FramePath
         Cloned and fitted to A's frames.
-    continuity : ndarray of shape (n_frames,)
-        From 0 to 1; the price of a jump grows with its cube, and is the model's own in
-        the middle. (By ear: so that each tenth of the dial is heard alike.)
-    tones_a, tones_b : ndarray of shape (n_rows, 36) and (n_frames, 36)
-        Further columns, as from `helpers.pitch.tones`.
+    stft : ShortTimeFFT
+    dials : Dials
+        The price of a jump grows with the cube of `continuity`, and is the model's own
+        in the middle; `melody` makes B's pitches count.
+
+    Returns
+    -------
+    borrowed : ndarray of shape (n_frames_b,)
+        Numbers of frames of A.
+    song : Song or None
+        How they are to be transposed, if they are.
     """
+    seconds = seconds_of(np.arange(len(plan.aligned)), stft=stft)
+    continuity = along(dials.continuity, seconds)
+    melody = along(dials.melody, seconds)
     jump_cost = model.jump_cost * (2 * continuity) ** 3
-    if model.get_params() == plan.learner.get_params() and not tones_b.any():
-        if np.all(continuity == 0.5):
-            return plan.borrowed
-        return plan.learner.predict(plan.aligned, jump_cost=jump_cost)
-    known = np.hstack([plan.described_a[plan.numbers], tones_a])
-    asked = np.hstack([plan.aligned, tones_b])
-    return clone(model).fit(known, plan.numbers).predict(asked, jump_cost=jump_cost)
+    tones_a, tones_b = tones(a, b, plan.numbers, melody=melody, stft=stft)
+    if tones_b.any():
+        known = np.hstack([plan.described_a[plan.numbers], tones_a])
+        asked = np.hstack([plan.aligned, tones_b])
+        learner = clone(model).fit(known, plan.numbers)
+        borrowed = learner.predict(asked, jump_cost=jump_cost)
+        tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]
+        return borrowed, make_song(a, borrowed, tones_a, tones_b, stft=stft)
+    if model.get_params() != plan.learner.get_params():
+        learner = clone(model).fit(plan.described_a[plan.numbers], plan.numbers)
+        return learner.predict(plan.aligned, jump_cost=jump_cost), None
+    if np.all(continuity == 0.5):
+        return plan.borrowed, None
+    return plan.learner.predict(plan.aligned, jump_cost=jump_cost), None

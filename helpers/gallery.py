@@ -25,9 +25,9 @@ from helpers.files import (
     files_of,
     is_corpus,
     load,
-    replacing,
     save,
     shown,
+    write_table,
 )
 from helpers.finishing import Finishing, finish
 from helpers.models import make_model
@@ -167,18 +167,26 @@ def render_all(
     _check(settings, n_jobs=n_jobs)
     tasks = plan_tasks(pairs, models, folder=folder, settings=settings)
     unfinished = folder / "unfinished.csv"
-    rows = recall(unfinished, tasks)
-    to_do = [task for file, task in tasks.items() if file not in rows]
-    with closing(_results(to_do, settings, n_jobs=n_jobs)) as results:
-        for row, sound in tqdm(results, unit="sound", total=len(to_do)):
-            file = row["file"]
-            rows[file] = keep(row, sound, tasks[file], subtype=subtype)
-            write_table(unfinished, pd.DataFrame(list(rows.values())))
+    rows = _render_tasks(tasks, settings, unfinished=unfinished, n_jobs=n_jobs)
     board = rank([rows[file] for file in tasks])
     write_table(folder / "scoreboard.csv", board)
     unfinished.unlink(missing_ok=True)
     _warn_of_failures(board)
     return board
+
+
+def _render_tasks(
+    tasks: dict[str, Task], settings: Settings, *, unfinished: Path, n_jobs: int
+) -> dict[str, dict]:
+    # Make what an interrupted batch has not made yet; a row of the scoreboard for each.
+    rows = recall(unfinished, tasks)
+    to_do = [task for file, task in tasks.items() if file not in rows]
+    with closing(_results(to_do, settings, n_jobs=n_jobs)) as results:
+        for row, sound in tqdm(results, unit="sound", total=len(to_do)):
+            file = row["file"]
+            rows[file] = keep(row, sound, tasks[file], subtype=settings.subtype)
+            write_table(unfinished, pd.DataFrame(list(rows.values())))
+    return rows
 
 
 def check_settings(
@@ -321,12 +329,6 @@ def recall(unfinished: Path, tasks: Mapping[str, Task]) -> dict[str, dict]:
         if same and row["checksum"] == checksum(task.path):
             rows[row["file"]] = task.facts | row
     return rows
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV that is there whole or not at all, even if we are killed."""
-    with replacing(path) as part:
-        table.to_csv(part, index=False, errors="surrogateescape")
 
 
 def _results(tasks: list[Task], settings: Settings, *, n_jobs: int) -> Iterator[tuple]:

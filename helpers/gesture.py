@@ -16,7 +16,7 @@ from helpers.audio import Sound, allocate, spans
 from helpers.dials import Dial, along
 from helpers.estimators import N_BANDS, audible
 from helpers.frames import describe_sound, is_active, levels_of, spectral_flux
-from helpers.spectrum import cut_frames, frame_blocks, n_frames
+from helpers.spectrum import cut_frames, frame_blocks, n_frames, seconds_of
 
 POINT_SECONDS = 0.0029  # from one point of a gain to the next: 128 samples at 44.1 kHz
 # In points:
@@ -223,9 +223,9 @@ def gesture_gain(
     gain_db = follow(own, wanted, strokes)
 
     fine = _fine(sound.rate)
-    seconds = (np.arange(len(own)) + fine.p_min) * fine.delta_t
+    seconds = seconds_of(np.arange(len(own)), stft=fine)
     described = describe_sound(sound, stft=stft)
-    centres = (np.arange(len(described)) + stft.p_min) * stft.delta_t
+    centres = seconds_of(np.arange(len(described)), stft=stft)
     described[:, N_BANDS] += np.interp(centres, seconds, gain_db)
     described[:, N_BANDS] -= described[:, N_BANDS].max()
     by_frame = articulate(described, described_b, frames_per_second=1 / stft.delta_t)

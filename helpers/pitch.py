@@ -7,7 +7,7 @@ from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from helpers.audio import Sound
-from helpers.spectrum import frame_blocks, n_frames, pick_frames
+from helpers.spectrum import frame_blocks, n_frames, pick_frames, power_of
 
 PER_OCTAVE = 36  # thirds of a semitone
 LOWEST, OCTAVES = 100, 6  # of the pitches: 100 Hz to 6400 Hz
@@ -35,35 +35,50 @@ def chroma(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarr
     length = min(2 ** round(np.log2(0.093 * sound.rate)), 8 * stft.m_num)
     window = hann(length, sym=False)
     longer = ShortTimeFFT(window, stft.hop, stft.fs, phase_shift=None)
+    # What lies next to half the rate is no pitch but the end of the spectrum.
+    highest = 0.9 * sound.rate / 2
+    n_octaves = int(np.clip(np.log2(highest / LOWEST), 1, OCTAVES))
     rows_of = numbers + stft.p_min - longer.p_min  # the same moments, counted by it
     blocks = []
     for rows in frame_blocks(len(numbers), n_channels=sound.n_channels):
         frames = pick_frames(sound.samples, rows_of[rows], stft=longer)
-        power = (np.abs(rfft(frames, axis=2)) ** 2).sum(axis=0)
-        blocks.append(_fold(power, longer.delta_f))
-    return np.concatenate(blocks)
+        power = power_of(rfft(frames, axis=2))
+        floor = 1e-9 * power.max(axis=1, keepdims=True) + 1e-20
+        level_db = 10 * np.log10(power + floor)
+        blocks.append(fold(level_db, delta_f=longer.delta_f, n_octaves=n_octaves))
+    return np.concatenate(blocks).astype(np.float32)
 
 
-def _fold(power: np.ndarray, delta_f: float) -> np.ndarray:
-    # Read the spectrum off at all pitches; lay what stands out of it, by octaves. What
-    # lies next to half the rate is no pitch but the end of the spectrum.
-    highest = 0.9 * delta_f * (power.shape[1] - 1)
-    n_octaves = int(np.clip(np.log2(highest / LOWEST), 1, OCTAVES))
+def fold(level_db: np.ndarray, *, delta_f: float, n_octaves: int) -> np.ndarray:
+    """Read spectra off at all pitches; lay what stands out of them, by octaves.
+
+    Parameters
+    ----------
+    level_db : ndarray of shape (n_rows, n_bins)
+    delta_f : float
+        From one bin to the next, in Hz.
+    n_octaves : int
+        From 100 Hz on.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, 36)
+        In dB over the spectrum's envelope, octaves added, mean taken off.
+    """
     pitches = LOWEST * 2 ** (np.arange(n_octaves * PER_OCTAVE) / PER_OCTAVE)
-    place = np.minimum(pitches / delta_f, power.shape[1] - 1.001)
+    place = np.minimum(pitches / delta_f, level_db.shape[1] - 1.001)
     below = place.astype(int)
     part = place - below
-    floor = 1e-9 * power.max(axis=1, keepdims=True) + 1e-20
-    level_db = 10 * np.log10(power + floor)
     level_db = (1 - part) * level_db[:, below] + part * level_db[:, below + 1]
-    peaks_db = level_db - uniform_filter1d(level_db, PER_OCTAVE + 1, axis=1)
-    octaves = np.maximum(peaks_db, 0).reshape(len(power), -1, PER_OCTAVE)
-    folded = octaves.sum(axis=1)
-    return (folded - folded.mean(axis=1, keepdims=True)).astype(np.float32)
+    envelope_db = uniform_filter1d(level_db, PER_OCTAVE + 1, axis=1)
+    peaks_db = np.maximum(level_db - envelope_db, 0)
+    folded = peaks_db.reshape(len(peaks_db), -1, PER_OCTAVE).sum(axis=1)
+    return folded - folded.mean(axis=1, keepdims=True)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    # Scale chroma to a length of 1; of silence it is 0.
+def to_unit_length(rows: np.ndarray) -> np.ndarray:
+    """Scale chroma to a length of 1; of silence it is 0."""
+    # 1e-9 dB is far above rounding and far under any tone.
     return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9)
 
 
@@ -120,8 +135,8 @@ def tones(
     tones_b = chroma(b, np.arange(n_rows), stft=stft)
     n_smooth = max(1, round(0.1 / stft.delta_t))
     leads = np.reshape(melody, (-1, 1)) * tonality(tones_b, n_smooth=n_smooth)
-    tones_a = _unit(tones_a) * tonality(tones_a)
-    return tones_a, (_unit(tones_b) * leads).astype(np.float32)
+    tones_a = to_unit_length(tones_a) * tonality(tones_a)
+    return tones_a, (to_unit_length(tones_b) * leads).astype(np.float32)
 
 
 def transpositions(

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import dct
-from scipy.interpolate import make_interp_spline
-from scipy.ndimage import uniform_filter1d
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 
 from helpers.audio import Sound, resample
+from helpers.pitch import OCTAVES, fold, to_unit_length
 from helpers.spectrum import mel_bands
 
 RATE = 44100  # Hz
@@ -26,8 +25,6 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under the highest are not heard
 FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)  # Hz
 PITCH_N_FFT = 4096  # twice as long, to tell neighbouring notes apart
-PITCHES_PER_OCTAVE = 36
-PITCHES = 100 * 2 ** (np.arange(6 * PITCHES_PER_OCTAVE) / PITCHES_PER_OCTAVE)  # Hz
 STEP = 110  # samples, 2.5 ms: as fine as an attack is heard
 SHARP_DB = 15  # onsets that rise less have no attack to be smeared
 STEPS_APART = 20
@@ -112,13 +109,8 @@ def _chroma(samples: np.ndarray, *, p0: int, p1: int) -> np.ndarray:
     for first in range(p0, p1, 512):
         spectrum = stft.stft(samples, p0=first, p1=min(first + 512, p1)).T
         level_db = 10 * np.log10(np.abs(spectrum) ** 2 + 1e-9)
-        level_db = make_interp_spline(stft.f, level_db, k=1, axis=1)(PITCHES)
-        envelope_db = uniform_filter1d(level_db, PITCHES_PER_OCTAVE + 1, axis=1)
-        peaks_db = np.maximum(level_db - envelope_db, 0)
-        octaves = peaks_db.reshape(len(peaks_db), -1, PITCHES_PER_OCTAVE)
-        blocks.append(octaves.sum(axis=1))
-    chroma = np.concatenate(blocks)
-    return chroma - chroma.mean(axis=1, keepdims=True)
+        blocks.append(fold(level_db, delta_f=stft.delta_f, n_octaves=OCTAVES))
+    return np.concatenate(blocks)
 
 
 def _step_power(samples: np.ndarray) -> np.ndarray:
@@ -191,19 +183,14 @@ def _melody(out: Features, b: Features) -> float:
     if tonality.sum() < 1e-9:
         return np.nan  # B has no pitch at all
     weights = tonality / tonality.sum()
-    chroma_out = _unit(out.chroma)
-    chroma_b = _unit(b.chroma)
+    chroma_out = to_unit_length(out.chroma)
+    chroma_b = to_unit_length(b.chroma)
     together = weights @ (chroma_out * chroma_b).sum(axis=1)
     mean_out = weights @ chroma_out
     mean_b = weights @ chroma_b
     by_chance = mean_out @ mean_b  # where both only dwell on the same notes
     room = 1 - mean_b @ mean_b
     return float((together - by_chance) / room) if room > 1e-6 else np.nan
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    # Silence has no pitch: 1e-9 dB is far above rounding and far under any tone.
-    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9)
 
 
 def _attack(out: Features, b: Features) -> float:
@@ -310,8 +297,7 @@ def group_alike(
         Of one length.
     within_db : float, default 2
         How much their mel bands may differ, on average over all that is heard: by
-        trial with many pairs of sounds, one sound under two names stays under 2 dB, and
-        two sounds are at least 4 dB apart.
+        trial with many pairs of sounds, one sound under two names stays under 2 dB.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 from scipy.fft import rfft
 
 from helpers.audio import Sound, describe, release, resample
-from helpers.spectrum import make_stft, n_frames, pick_frames
+from helpers.spectrum import make_stft, n_frames, pick_frames, seconds_of
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = {"A": "#0072B2", "B": "#D55E00", "result": "#009E73", "other": "#999999"}
@@ -77,7 +77,7 @@ def level_db(sound: Sound, *, n_columns: int = 400) -> tuple[np.ndarray, ...]:
     power = (np.abs(rfft(frames, axis=2)) ** 2).mean(axis=0)
     full_scale = (stft.win.sum() / 2) ** 2
     levels_db = 10 * np.log10(power / full_scale + 1e-12)
-    return levels_db, (numbers + stft.p_min) * stft.delta_t, stft.f
+    return levels_db, seconds_of(numbers, stft=stft), stft.f
 
 
 def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> Axes:

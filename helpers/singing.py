@@ -13,7 +13,7 @@ from scipy.signal import ShortTimeFFT
 from helpers.audio import Sound, joints
 from helpers.estimators import N_BANDS
 from helpers.pitch import transpositions
-from helpers.spectrum import mel_bands
+from helpers.spectrum import mel_bands, power_of
 
 DRIFT_SECONDS = 0.02  # how far a transposed stretch may run ahead of its frames
 
@@ -234,8 +234,3 @@ def sing(
     return colour(
         sung, power_of(picked), power_of(spectrum_b), song.strength[rows], stft.f
     )
-
-
-def power_of(spectrum: np.ndarray) -> np.ndarray:
-    """Add the power of all channels up, ``(n_rows, n_bins)``."""
-    return (np.abs(spectrum) ** 2).sum(axis=0)

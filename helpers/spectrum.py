@@ -63,6 +63,11 @@ def n_frames(n_samples: int, *, stft: ShortTimeFFT) -> int:
     return stft.p_num(max(n_samples, stft.m_num_mid))  # scipy asks for half a window
 
 
+def seconds_of(numbers: np.ndarray | int, *, stft: ShortTimeFFT) -> np.ndarray | float:
+    """Tell by their numbers when the middles of frames are, in seconds."""
+    return (numbers + stft.p_min) * stft.delta_t
+
+
 def frame_blocks(n_rows: int, *, n_channels: int = 1) -> Iterator[slice]:
     """Yield slices over `n_rows` frames, as many at a time as memory is meant for."""
     step = max(1, BLOCK_FRAMES // n_channels)
@@ -212,6 +217,11 @@ def _span(rows: slice, stft: ShortTimeFFT) -> tuple[int, int]:
     # The first sample under the first of some frames, and the one after their last.
     start = (stft.p_min + rows.start) * stft.hop - stft.m_num_mid
     return start, start + (rows.stop - rows.start - 1) * stft.hop + stft.m_num
+
+
+def power_of(spectrum: np.ndarray) -> np.ndarray:
+    """Add the power of all channels up: from ``(n_channels, ...)`` to ``(...)``."""
+    return (np.abs(spectrum) ** 2).sum(axis=0)
 
 
 def mel_bands(

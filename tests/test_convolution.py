@@ -237,7 +237,7 @@ def test_breakpoints_move_from_b_to_the_prediction(tone, bursts):
     assert np.corrcoef(mixed[after:, 0], full[after:, 0])[0, 1] > 0.99
 
 
-@pytest.mark.parametrize("dial", ["blend", "continuity", "dynamics"])
+@pytest.mark.parametrize("dial", ["blend", "continuity", "melody", "dynamics"])
 def test_a_dial_that_does_not_work_is_refused_before_the_work(
     dial, tone, bursts, monkeypatch
 ):

@@ -24,7 +24,7 @@ def test_a_dial_leaps_where_two_breakpoints_meet():
     np.testing.assert_array_equal(moved, [0, 1])
 
 
-@pytest.mark.parametrize("name", ["blend", "continuity", "dynamics"])
+@pytest.mark.parametrize("name", ["blend", "continuity", "melody", "dynamics"])
 @pytest.mark.parametrize(
     "dial",
     [

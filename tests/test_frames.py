@@ -5,15 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
-from sklearn.cross_decomposition import PLSRegression
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import BayesianRidge, LinearRegression, SGDRegressor
-from sklearn.neighbors import KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from helpers import frames
-from helpers.audio import AudioError, Sound, Stretch, join
+from helpers.audio import Sound, Stretch, join
 from helpers.estimators import N_BANDS, FramePath, audible
 from helpers.frames import (
     COLUMNS,
@@ -21,12 +15,10 @@ from helpers.frames import (
     borrow,
     choose_frames,
     describe_sound,
-    fit_magnitudes,
+    fill_out,
     levels_of,
-    magnitude_roots,
-    stretches_of,
 )
-from helpers.spectrum import analyse, make_stft, n_frames
+from helpers.spectrum import analyse, make_stft, mel_bands, n_frames
 
 STFT_44 = make_stft(44100)
 
@@ -174,24 +166,6 @@ def test_no_frame_to_learn_from_runs_across_the_end_of_a_file(tone):
     assert 0 < inside_a.sum() < len(numbers)
 
 
-def test_what_was_borrowed_is_listed_in_stretches(tone):
-    a = replace(tone, stretches=(Stretch(0, tone.duration, "a.wav", 30.0),))
-    borrowed = np.array([10, 11, 12, 40, 41, 42, 43, 7])
-    first, second, third = stretches_of(borrowed, a, n_samples=9999, stft=STFT_44)
-    # Frame 0 has its middle at sample (0 + p_min) * 512; a frame reaches 1024 samples
-    # to either side of its middle; the sound begins at sample 0.
-    second_start = (3 + STFT_44.p_min) * 512 - 1024
-    assert second.start == pytest.approx(second_start / 44100)
-    assert second.stop == pytest.approx((second_start + 3 * 512 + 2048) / 44100)
-    in_a = (40 + STFT_44.p_min) * 512 - 1024
-    assert second.file == "a.wav"
-    assert second.file_start == pytest.approx(30 + in_a / 44100)
-    assert first.start == 0
-    assert third.stop == pytest.approx(
-        min(9999, (7 + STFT_44.p_min) * 512 + 1024) / 44100
-    )
-
-
 def test_a_borrowed_spectrum_has_the_loudness_of_b(tone, bursts):
     rng = np.random.default_rng(0)
     of_b = analyse(bursts.samples, stft=STFT_44)
@@ -224,51 +198,33 @@ def test_a_predicted_magnitude_takes_its_phases_from_a():
     np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(9), rtol=1e-4)
 
 
-def test_roots_of_magnitudes_are_at_unit_power(bursts):
-    numbers = np.arange(10, 30)
-    roots = magnitude_roots(bursts, numbers, stft=STFT_44)
-    np.testing.assert_allclose((roots**4).sum(axis=1), 1, rtol=1e-4)
-    magnitude = np.linalg.norm(
-        analyse(bursts.samples, stft=STFT_44)[:, numbers], axis=0
-    )
-    ratio = roots**2 / magnitude
-    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(1025), rtol=1e-3)
+def description(bands, loudness=0.0):
+    """Describe one frame by the levels of its bands, in dB."""
+    return np.array([[*bands, loudness, 0]], np.float32)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        BayesianRidge(),
-        make_pipeline(StandardScaler(), SGDRegressor(max_iter=5, random_state=0)),
-        HistGradientBoostingRegressor(max_iter=2),
-        LinearRegression(),
-        PLSRegression(3),
-        KNeighborsRegressor(1),
-    ],
-    ids=lambda model: type(model).__name__,
-)
-def test_models_of_one_and_of_many_targets_learn(model, described, tone):
-    some = np.arange(10, 40)
-    roots = magnitude_roots(tone, some, stft=STFT_44)
-    before = repr(model)
-    fitted = fit_magnitudes(model, described[some], roots)
-    assert repr(model) == before
-    guess = fitted.predict(described[:7])
-    assert guess.shape == (7, roots.shape[1])
-    assert np.isfinite(guess).all()
+BARE = description([0] + [-40] * (N_BANDS - 1))
+FULL = description([0] + [-30] * (N_BANDS - 1))
 
 
-def test_a_few_components_sum_up_a_frame(described, numbers, tone):
-    roots = magnitude_roots(tone, numbers, stft=STFT_44)
-    fitted = fit_magnitudes(KNeighborsRegressor(1), described[numbers], roots)
-    back = np.maximum(fitted.predict(described[numbers]), 0) ** 2
-    error = np.linalg.norm(back - roots**2) / np.linalg.norm(roots**2)
-    assert error < 0.1
+def test_what_is_as_full_as_is_asked_stays_as_it_is():
+    assert not fill_out(BARE, BARE, frequencies=STFT_44.f).any()
 
 
-def test_a_model_that_needs_more_frames_says_so(tone):
-    few = np.arange(3)
-    described = describe_sound(tone, stft=STFT_44)[few]
-    roots = magnitude_roots(tone, few, stft=STFT_44)
-    with pytest.raises(AudioError, match=r"the 3 audible frames of sound A.*longer A"):
-        fit_magnitudes(PLSRegression(8), described, roots)
+def test_quiet_bands_are_raised_or_lowered_to_what_is_asked_and_the_loudest_is_not():
+    up = fill_out(BARE, FULL, frequencies=STFT_44.f, limit_db=20)[0]
+    down = fill_out(FULL, BARE, frequencies=STFT_44.f, limit_db=20)[0]
+    first, *_, last = mel_bands(STFT_44.f, N_BANDS).argmax(axis=0)
+    # The mean of 24 bands differs by 23 / 24 of 10 dB; 0.6 of it is made up for, where
+    # a band is 40 (30) dB below the loudest by 40 / 50 (30 / 40).
+    assert up[last] == pytest.approx(0.6 * 10 * 23 / 24 * 40 / 50, abs=0.2)
+    assert down[last] == pytest.approx(-0.6 * 10 * 23 / 24 * 30 / 40, abs=0.2)
+    # A bin lies next to the middle of the first band: up to a sixth of the next one's.
+    assert abs(up[first]) < up[last] / 6
+    assert abs(down[first]) < -down[last] / 6
+
+
+def test_no_band_is_raised_by_more_than_the_limit():
+    full = description([0] * N_BANDS)
+    gain_db = fill_out(BARE, full, frequencies=STFT_44.f, limit_db=6)
+    assert gain_db.max() == pytest.approx(6, abs=1e-4)

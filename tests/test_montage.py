@@ -10,12 +10,32 @@ import pytest
 from helpers.audio import Sound, Stretch, join
 from helpers.convolution import predictive_convolution
 from helpers.finishing import Finishing, finish
-from helpers.montage import montage, save_montage
+from helpers.montage import montage, save_montage, stretches_of
+from helpers.spectrum import make_stft
+
+STFT = make_stft(44100)
 
 
-def read(sound: Sound, name: str) -> Sound:
+def read(sound: Sound, name: str, *, file_start: float = 0.0) -> Sound:
     """Let a sound be one that was read."""
-    return replace(sound, stretches=(Stretch(0.0, sound.duration, name, 0.0),))
+    stretch = Stretch(0.0, sound.duration, name, file_start)
+    return replace(sound, stretches=(stretch,))
+
+
+def test_what_was_borrowed_is_listed_in_stretches(tone):
+    a = read(tone, "a.wav", file_start=30.0)
+    borrowed = np.array([10, 11, 12, 40, 41, 42, 43, 7])
+    first, second, third = stretches_of(borrowed, a, n_samples=9999, stft=STFT)
+    # Frame 0 has its middle at sample (0 + p_min) * 512; a frame reaches 1024 samples
+    # to either side of its middle; the sound begins at sample 0.
+    second_start = (3 + STFT.p_min) * 512 - 1024
+    assert second.start == pytest.approx(second_start / 44100)
+    assert second.stop == pytest.approx((second_start + 3 * 512 + 2048) / 44100)
+    in_a = (40 + STFT.p_min) * 512 - 1024
+    assert second.file == "a.wav"
+    assert second.file_start == pytest.approx(30 + in_a / 44100)
+    assert first.start == 0
+    assert third.stop == pytest.approx(min(9999, (7 + STFT.p_min) * 512 + 1024) / 44100)
 
 
 def test_a_result_tells_which_stretches_of_which_files_it_is_made_of(tone, bursts):
