@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 from IPython.display import HTML
+from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -304,10 +305,12 @@ def player(
 
 def players(sounds: Mapping[str, Sound]) -> HTML:
     """Show players in a row, labelled by their keys, as Ogg Vorbis."""
-    shown = [
-        player(sound, label=name, lossless=False).data for name, sound in sounds.items()
-    ]
-    return HTML("".join(shown))
+    encode = Parallel(n_jobs=-1, prefer="threads")  # which takes longest
+    shown = encode(
+        delayed(player)(sound, label=name, lossless=False)
+        for name, sound in sounds.items()
+    )
+    return HTML("".join(one.data for one in shown))
 
 
 def folded_players(sounds: Mapping[str, Mapping[str, Sound]]) -> HTML:

@@ -245,7 +245,7 @@ WRONG = {
 def test_a_wrong_setting_is_refused_before_any_sound_is_read(name):
     value, words = WRONG[name]
     settings, *others = (c for c in read_notebook().cells if c.cell_type == "code")
-    code = "\n".join(cell.source for cell in others).partition("\na = load(")[0]
+    code = "\n".join(cell.source for cell in others).partition("\nwhole_a = load(")[0]
     code = re.sub("(?m)^%.*", "", code)
     names = {}
     exec(f"{settings.source}\n{name} = {value!r}", names)
