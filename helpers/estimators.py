@@ -138,27 +138,33 @@ class FramePath(RegressorMixin, BaseEstimator):
         # For each row how far all of A's are, and to which of them a jump may lead.
         n_nearest = min(self.n_nearest, len(self.bands_))
         n_block = max(1, BLOCK_VALUES // len(self.bands_))
+        # Rows are compared as they sound at a row's loudness, in steps of 5 dB, so that
+        # many of them are one product of matrices.
+        rounded = 5 * np.round(audible(loudness) / 5)
+        known = {level: audible(self.bands_ + level) for level in np.unique(rounded)}
         for first in range(0, len(bands), n_block):
             rows = slice(first, first + n_block)
-            distances = self._distances(bands[rows], loudness[rows], spread)
-            distances += self._dissonances(tones[rows])
+            distances = self._distances(bands[rows], rounded[rows], known)
+            distances /= np.float32(spread)
+            louder = np.abs(self.loudness_ - loudness[rows, np.newaxis])
+            distances += np.float32(self.loudness_weight) * louder
+            if tones.shape[1]:
+                distances += self._dissonances(tones[rows])
             nearest = np.argpartition(distances, n_nearest - 1)[:, :n_nearest]
             yield from zip(distances, nearest, strict=True)
 
-    def _distances(self, bands, loudness, spread):
-        # How far each row is from each of A's, as they sound at the row's loudness (in
-        # steps of 5 dB, so that a step is one product of matrices).
-        distances = np.empty((len(bands), len(self.bands_)), np.float32)
-        rounded = 5 * np.round(audible(loudness) / 5)
+    def _distances(self, bands, rounded, known):
+        # How far each row is from each of A's, in dB.
+        squares = np.empty((len(bands), len(self.bands_)), np.float32)
         for level in np.unique(rounded):
-            rows = np.flatnonzero(rounded == level)
-            known = audible(self.bands_ + level)
+            rows = rounded == level
             asked = audible(bands[rows] + level)
-            squares = (asked**2).sum(axis=1)[:, np.newaxis] + (known**2).sum(axis=1)
-            squares -= 2 * asked @ known.T
-            distances[rows] = np.sqrt(np.maximum(squares, 0) / self.n_bands)
-        louder = np.abs(self.loudness_ - loudness[:, np.newaxis])
-        return distances / np.float32(spread) + self.loudness_weight * louder
+            products = 2 * asked @ known[level].T
+            sizes = (asked**2).sum(axis=1)[:, np.newaxis] + (known[level] ** 2).sum(
+                axis=1
+            )
+            squares[rows] = sizes - products
+        return np.sqrt(np.maximum(squares, 0) / self.n_bands)
 
     def _dissonances(self, tones):
         # How much of the rows' pitches each of A's rows has not.
