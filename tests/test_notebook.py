@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import subprocess
 import sys
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from copies import copy_project, read_notebook, write_sound
+from copies import NOTEBOOK, copy_project, read_notebook, write_sound
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from helpers.audio import AudioError
+from helpers.dials import Dials
 from helpers.gallery import COLUMNS
 from helpers.models import CATALOGUE
 
@@ -112,6 +115,22 @@ def test_the_last_cell_plays_the_result_and_links_to_its_file(executed):
     (output,) = executed[1].cells[-1].outputs
     assert '<a href="output_audio/a_to_b.wav">' in output.data["text/html"]
     assert "<audio" in output.data["text/html"]
+
+
+def test_sliders_stand_still_on_the_web_page(tmp_path):
+    folder = copy_project(tmp_path)
+    notebook = read_notebook(folder)
+    # The cell that imports them and the one that shows them.
+    notebook.cells = [cell for cell in notebook.cells if "FloatSlider" in cell.source]
+    nbformat.write(notebook, folder / NOTEBOOK)
+    command = [sys.executable, "-m", "nbconvert", "--config", ".nbconvert.py"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    page = (folder / "output_audio" / "predictive_convolution.html").read_text("utf-8")
+    # nbconvert writes a tag's attributes in an order of its own.
+    sliders = dict(re.findall(r"(\w+) (<input [^>]*>)", page))
+    assert list(sliders) == [dial.name for dial in fields(Dials)]
+    assert all('type="range"' in tag for tag in sliders.values())
+    assert all("disabled" in tag for tag in sliders.values())
 
 
 def test_the_walk_ends_in_the_sound_of_the_one_line(executed):
