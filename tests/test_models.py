@@ -114,7 +114,8 @@ def test_a_model_that_cannot_learn_says_so_in_one_sentence(error, said):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["nearest_pth", "", None, 3, Ridge, StandardScaler(), LogisticRegression()]
+    "wrong",
+    ["nearest_pth", "", None, 3, [], Ridge, StandardScaler(), LogisticRegression()],
 )
 def test_what_is_no_model_is_named_and_the_models_are_listed(wrong):
     with pytest.raises(AudioError) as error:
@@ -233,3 +234,96 @@ def test_loudness_draws_the_path_to_rows_as_loud_as_asked():
     y = np.arange(20)
     path = FramePath(0.1, loudness_weight=0.1, n_bands=6).fit(known, y).predict(given)
     np.testing.assert_array_equal(path, np.arange(12, 17))
+
+
+def test_the_price_of_a_jump_may_be_another_for_each_row():
+    known = levels(60)
+    given = known[20:40] + np.random.default_rng(1).normal(0, 4, (20, 6))
+    model = FramePath(jump_cost=0, n_bands=6).fit(known, np.arange(60))
+    path = model.predict(given, jump_cost=np.repeat([5, 0], 10))
+    np.testing.assert_array_equal(np.diff(path[:10]), 1)
+    np.testing.assert_array_equal(path[10:], model.predict(given)[10:])
+
+
+def frames_at(shifts_db, *, loudness_db, chroma):
+    """Make rows of four bands that fall by 6 dB each, all moved by so much."""
+    bands = np.array([0, -6, -12, -18]) + np.reshape(shifts_db, (-1, 1))
+    flux = np.zeros(len(bands))
+    return np.column_stack([bands, loudness_db, flux, np.reshape(chroma, (-1, 1))])
+
+
+@pytest.mark.parametrize(
+    ("weights", "chosen"),
+    [
+        ({"loudness_weight": 0.095}, 0),
+        ({"loudness_weight": 0.105}, 1),
+        ({"pitch_weight": 1.9}, 0),
+        ({"pitch_weight": 2.1}, 1),
+    ],
+)
+def test_loudness_and_pitch_have_their_prices_in_mean_distances(weights, chosen):
+    known = frames_at([-10, -8], loudness_db=[-10, 0], chroma=[0, 1])
+    given = frames_at([-10, 2, 30], loudness_db=[0, -4, -50], chroma=[0.5, 0, 0])
+    # The levels deviate by 1 dB in A, and in what is heard of B (-10 and 2 - 4) by 4: a
+    # mean distance is the root of the product, 2 dB. So the first row of A is right but
+    # for 10 dB of loudness and half a length of chroma, the second is a distance off.
+    model = FramePath(n_bands=4, **weights).fit(known, [0, 5])
+    assert model.predict(given)[0] == (0, 5)[chosen]
+
+
+@pytest.mark.parametrize(("quieter_db", "chosen"), [(-10, 0), (-9, 1)])
+def test_what_is_60_db_under_the_loudest_does_not_count(quieter_db, chosen):
+    # 50 dB under the loudest, a band of -10 dB is as good as none, one of -9 is not.
+    known = [[0, -30, 0, 0], [-0.5, quieter_db, 0, 0]]
+    given = [[0, quieter_db, -50, 0]]
+    assert FramePath(n_bands=2).fit(known, [0, 1]).predict(given) == [chosen]
+
+
+def moving_rows(n_rows, *, seed):
+    """Make rows of eight bands whose loudness and flux are all over the place."""
+    rng = np.random.default_rng(seed)
+    loudness, flux = rng.integers(-9, 1, (n_rows, 1)), rng.uniform(0, 9, (n_rows, 1))
+    return np.hstack([levels(n_rows, 8, seed=seed), loudness, flux])
+
+
+def fit_and_measure(known, given, numbers):
+    """Fit a path that minds flux; measure distances, in their mean, and B's flux."""
+    model = FramePath(jump_cost=1e6, flux_weight=2, n_bands=8).fit(known, numbers)
+    distances = np.sqrt(((given[:, None, :8] - known[:, :8]) ** 2).mean(axis=2))
+    heard = given[:, :8] + given[:, [8]]
+    spread = (known[:, :8].var(axis=0).mean() * heard.var(axis=0).mean()) ** 0.25
+    return model, distances / spread, given[:, 9] / given[:, 9].std()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_runs_the_one_is_taken_that_moves_as_b_does(seed):
+    runs, given = moving_rows(100, seed=seed), moving_rows(5, seed=seed + 10)
+    numbers = np.arange(100) + np.arange(100) // 5  # twenty runs of five rows
+    model, distances, flux = fit_and_measure(runs, given, numbers)
+    at_loudness_of_b = runs[:, :8].reshape(20, 5, 8) + given[:, [8]]
+    rises = np.maximum(np.diff(at_loudness_of_b, axis=1), 0).mean(axis=2)
+    off = np.abs(rises / given[:, 9].std() - flux[1:]).sum(axis=1)
+    in_run = distances[np.tile(np.arange(5), 20), np.arange(100)].reshape(20, 5)
+    best = (in_run.sum(axis=1) + 2 * off).argmin()
+    np.testing.assert_array_equal(model.predict(given), 6 * best + np.arange(5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_jumps_the_one_is_taken_that_moves_as_b_does(seed):
+    known, given = moving_rows(50, seed=seed), moving_rows(2, seed=seed + 10)
+    numbers = 2 * np.arange(50)  # none goes on
+    model, distances, flux = fit_and_measure(known, given, numbers)
+    first = distances[0].argmin()
+    change = given[1, 8] - given[0, 8]
+    rises = np.maximum(known[:, :8] - known[first, :8] + change, 0).mean(axis=1)
+    off = np.abs(rises / given[:, 9].std() - flux[1])
+    second = (distances[1] + 2 * off).argmin()
+    np.testing.assert_array_equal(model.predict(given), [2 * first, 2 * second])
+
+
+def test_rows_beyond_two_bytes_are_found():
+    known = levels(70_000, 2)
+    path = (
+        FramePath(n_bands=2).fit(known, np.arange(70_000)).predict(known[[10, 66_000]])
+    )
+    np.testing.assert_array_equal(path, [10, 66_000])
