@@ -1,5 +1,8 @@
 """B's gesture in A's timbre, and the classic convolution to compare."""
 
+from dataclasses import asdict
+from inspect import signature
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
@@ -11,18 +14,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import column_or_1d
 from threadpoolctl import threadpool_limits
 
-from helpers import convolution, spectrum
+from helpers import audio, convolution, spectrum
 from helpers.audio import AudioError, Sound, resample
 from helpers.classic import classic_convolution
 from helpers.convolution import (
     check_prediction,
+    mix,
     predictive_convolution,
     prepare,
     render,
+    restore,
 )
+from helpers.dials import Dials
 from helpers.estimators import FramePath
 from helpers.gesture import fine_power
-from helpers.models import CATALOGUE
+from helpers.models import CATALOGUE, make_model
 from helpers.montage import montage
 from helpers.scores import compare, features
 
@@ -64,6 +70,12 @@ def test_short_sounds_work_on_either_side(model, n_samples, tone, bursts):
         result = predictive_convolution(a, b, model=model)
         assert result.samples.shape == b.samples.shape
         assert np.isfinite(result.samples).all()
+
+
+def test_for_a_mono_b_a_is_mixed_to_mono(tone, bursts):
+    mixed = prepare(bursts, tone).a.samples
+    np.testing.assert_allclose(mixed, bursts.samples.mean(axis=1, keepdims=True))
+    assert prepare(bursts, bursts).a is bursts
 
 
 @pytest.mark.parametrize("model", ["nearest_path", "linear_regression"])
@@ -214,6 +226,36 @@ def test_a_blend_of_0_is_b_sample_for_sample(tone, bursts):
     np.testing.assert_array_equal(result.samples, bursts.samples)
 
 
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_a_blend_meets_at_the_geometric_mean_of_the_magnitudes(share, bursts):
+    louder = Sound(4 * bursts.samples, bursts.rate)
+    stft = spectrum.make_stft(bursts.rate)
+    mixed = mix(bursts, louder, blend=np.array([(0, share)]), stft=stft).samples
+    # What is added to magnitudes, 1e-7, is far under this.
+    np.testing.assert_allclose(mixed, 4**share * bursts.samples, atol=1e-5)
+
+
+def test_a_blend_that_moves_is_where_it_should_be_at_any_time(tone):
+    louder = Sound(4 * tone.samples, tone.rate)
+    stft = spectrum.make_stft(tone.rate)
+    mixed = mix(tone, louder, blend=np.array([(0.1, 0), (1.1, 1)]), stft=stft).samples
+    seconds = np.arange(tone.n_samples)[:, None] / tone.rate
+    loud = (np.abs(tone.samples) > 0.01) & (seconds > 0.2) & (seconds < 1)
+    ratio = (mixed / tone.samples)[loud]
+    # Frames of 46 ms, in which it rises by 0.6 dB, overlap: one step is 1.6 %.
+    np.testing.assert_allclose(ratio, 4 ** (seconds[loud[:, 0], 0] - 0.1), rtol=0.01)
+
+
+def test_where_a_blend_leaps_from_0_b_ends_and_the_rest_begins(tone, monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+    other = Sound(tone.samples + np.float32(1), tone.rate)
+    leap = 0.5 + 0.5 / tone.rate  # between two samples
+    result = restore(tone, other, blend=np.array([(leap, 0), (leap, 1)])).samples
+    half = tone.rate // 2 + 1
+    np.testing.assert_array_equal(result[:half], tone.samples[:half])
+    np.testing.assert_array_equal(result[half:], other.samples[half:])
+
+
 def test_a_blend_between_lies_between(tone, bursts):
     a, b = features(tone), features(bursts)
     timbres = [
@@ -235,6 +277,21 @@ def test_breakpoints_move_from_b_to_the_prediction(tone, bursts):
     np.testing.assert_array_equal(mixed[:before], bursts.samples[:before])
     # The same frames; only the articulation, which looks around for seconds, differs.
     assert np.corrcoef(mixed[after:, 0], full[after:, 0])[0, 1] > 0.99
+
+
+def defaults_of(function) -> dict[str, object]:
+    return {name: p.default for name, p in signature(function).parameters.items()}
+
+
+@pytest.mark.parametrize("function", [prepare, predictive_convolution])
+def test_frames_are_as_long_and_the_seed_is_the_same_everywhere(function):
+    expected = defaults_of(spectrum.make_stft) | defaults_of(make_model)
+    for name in ("n_fft", "hop_length", "seed"):
+        assert defaults_of(function)[name] == expected[name]
+
+
+def test_dials_stand_where_they_stand_by_themselves():
+    assert asdict(Dials()).items() <= defaults_of(predictive_convolution).items()
 
 
 @pytest.mark.parametrize("dial", ["blend", "continuity", "melody", "dynamics"])
@@ -331,6 +388,11 @@ def test_settings_that_do_not_fit_are_refused(tone):
         predictive_convolution(tone, tone, hop_length=2048)
 
 
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_the_least_and_the_greatest_seed_work(seed, tone):
+    assert prepare(tone, tone, seed=seed).seed == seed
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "42", None, True])
 def test_a_seed_that_does_not_work_is_refused(seed, tone):
     with pytest.raises(AudioError, match=r"seed=.*whole number"):
@@ -346,7 +408,12 @@ def test_a_that_is_gone_at_the_rate_of_b_is_refused(tone):
 
 @pytest.mark.parametrize(
     ("value", "what"),
-    [(0, "silence"), (1e-7, "silence"), (np.nan, "no finite"), (np.inf, "no finite")],
+    [
+        (0, "silence"),
+        (0.99e-6, "silence"),
+        (np.nan, "no finite"),
+        (np.inf, "no finite"),
+    ],
 )
 def test_a_prediction_that_is_no_sound_is_refused_with_its_model(value, what, tone):
     samples = np.full_like(tone.samples, 0)
@@ -354,6 +421,17 @@ def test_a_prediction_that_is_no_sound_is_refused_with_its_model(value, what, to
     sound = Sound(samples, tone.rate)
     with pytest.raises(AudioError, match=f"^Ridge predicts {what}"):
         check_prediction(sound, Ridge())
+
+
+def test_a_prediction_that_can_just_be_heard_is_not_refused(tone):
+    check_prediction(Sound(np.full_like(tone.samples, -1.01e-6), tone.rate), Ridge())
+
+
+def test_a_model_that_predicts_silence_is_refused(tone, bursts, monkeypatch):
+    silence = Sound(np.zeros_like(bursts.samples), bursts.rate)
+    monkeypatch.setattr(convolution, "convolve_frames", lambda *a, **k: silence)
+    with pytest.raises(AudioError, match=r"^ridge predicts silence here"):
+        predictive_convolution(tone, bursts, model="ridge")
 
 
 def test_a_model_that_predicts_no_numbers_is_refused(tone, bursts):
