@@ -5,19 +5,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
+from sklearn.base import clone
+from sklearn.neighbors import KNeighborsRegressor
 
 from helpers import frames
-from helpers.audio import Sound, Stretch, join
+from helpers.audio import Sound, Stretch, join, resample, rms_of
+from helpers.dials import Dials
 from helpers.estimators import N_BANDS, FramePath, audible
 from helpers.frames import (
     COLUMNS,
     align,
+    band_power,
     borrow,
     choose_frames,
+    convolve_frames,
+    describe,
     describe_sound,
     fill_out,
+    is_active,
     levels_of,
+    make_plan,
+    spectral_flux,
 )
+from helpers.montage import stretches_of
 from helpers.spectrum import analyse, make_stft, mel_bands, n_frames
 
 STFT_44 = make_stft(44100)
@@ -228,3 +238,192 @@ def test_no_band_is_raised_by_more_than_the_limit():
     full = description([0] * N_BANDS)
     gain_db = fill_out(BARE, full, frequencies=STFT_44.f, limit_db=6)
     assert gain_db.max() == pytest.approx(6, abs=1e-4)
+
+
+# What the notebook and the docstrings say of a description, by hand ------------------
+
+
+def test_a_description_is_levels_at_unit_power_loudness_and_flux():
+    powers = np.array([1.0, 4.0, 2.0])
+    bands = np.column_stack([np.outer(powers, np.full(N_BANDS, 1 / 48)), powers])
+    found = describe(bands)
+    np.testing.assert_allclose(found[:, :N_BANDS], 10 * np.log10(1 / 48), atol=1e-4)
+    np.testing.assert_allclose(found[:, N_BANDS], [-6.02, 0, -3.01], atol=0.01)
+    np.testing.assert_allclose(found[:, N_BANDS + 1], [0, 6.02, 0], atol=0.01)
+
+
+def test_flux_is_the_mean_rise_of_what_can_be_heard():
+    levels_db = np.array([[-80.0, -20], [-54, -30], [-54, -20]])
+    # From the floor of -60 dB it is a rise by 6, in one band of two; a fall is none.
+    np.testing.assert_allclose(spectral_flux(levels_db), [0, 3, 5])
+
+
+def test_bands_hold_the_power_of_their_bins_and_the_last_that_of_all(tone):
+    power = np.abs(analyse(tone.samples, stft=STFT_44)[0, 40:41]) ** 2
+    found = band_power(power, frequencies=STFT_44.f)
+    assert found.shape == (1, N_BANDS + 1)
+    assert found[0, -1] == pytest.approx(power.sum(), rel=1e-5)
+    # 600 Hz in a single bin lies in two bands at most, as far as these reach.
+    one = np.zeros((1, 1025))
+    one[0, 28] = 9.0
+    weights = mel_bands(STFT_44.f, N_BANDS)[28]
+    np.testing.assert_allclose(
+        band_power(one, frequencies=STFT_44.f)[0], [*9 * weights**2, 9], rtol=1e-6
+    )
+
+
+def test_frames_matter_down_to_45_db_under_the_loudest():
+    rows = np.vstack([description(np.zeros(N_BANDS), x) for x in (0, -44.9, -45.1)])
+    np.testing.assert_array_equal(is_active(rows), [True, True, False])
+
+
+# Alignment, where what is to come out is known ----------------------------------------
+
+
+def rows_of(n_rows, *, seed, tilt_db=4.0):
+    """Describe frames, all as loud, of random bands that fall by twice the tilt."""
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((n_rows, N_BANDS + 2), np.float32)
+    rows[:, :N_BANDS] = rng.uniform(-30, -10, (n_rows, N_BANDS))
+    rows[:, :N_BANDS] += np.linspace(tilt_db, -tilt_db, N_BANDS)
+    return rows
+
+
+def colour_of(rows):
+    return rows[:, :N_BANDS].mean(axis=0)
+
+
+A = rows_of(200, seed=0)
+LEARNER = FramePath(jump_cost=1).fit(A, np.arange(200))
+
+
+def test_the_first_guess_gives_b_the_mean_colour_of_a():
+    b = rows_of(50, seed=1, tilt_db=-4)
+    aligned = align(b, A, LEARNER, n_rounds=0, balance=0)
+    moved = aligned[:, :N_BANDS] - b[:, :N_BANDS]
+    expected = np.tile(colour_of(A) - colour_of(b), (50, 1))
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
+
+
+def test_b_is_spread_as_a_is():
+    b = A.copy()
+    b[:, :N_BANDS] = colour_of(A) + 0.8 * (A[:, :N_BANDS] - colour_of(A))
+    np.testing.assert_allclose(align(b, A, LEARNER, balance=0), A, atol=0.01)
+
+
+def test_b_is_rotated_to_where_a_is():
+    # Two neighbouring bands are exchanged, which is a rotation and a reflection.
+    b = A.copy()
+    b[:, [3, 4]] = A[:, [4, 3]]
+    np.testing.assert_allclose(align(b, A, LEARNER, balance=0), A, atol=0.01)
+
+
+@pytest.mark.parametrize(("settings", "share"), [({}, 0.4), ({"balance": 0.8}, 0.8)])
+def test_b_is_shifted_towards_what_of_a_was_chosen_too_rarely(settings, share):
+    b = rows_of(50, seed=1)
+    plain = align(b, A, LEARNER, balance=0)
+    missing = colour_of(A) - colour_of(A[LEARNER.predict(plain)])
+    shift = (align(b, A, LEARNER, **settings) - plain)[:, :N_BANDS]
+    np.testing.assert_allclose(shift, np.tile(share * missing, (50, 1)), atol=1e-4)
+
+
+def test_what_of_b_is_hardly_heard_does_not_turn_the_rest():
+    learner = FramePath().fit(A, np.arange(200))  # each row for itself
+    b = rows_of(80, seed=1)
+    quiet = rows_of(20, seed=2, tilt_db=-9)
+    quiet[:, N_BANDS] = -50
+    alone, together = (
+        align(rows, A, learner)[:80] for rows in (b, np.vstack([b, quiet]))
+    )
+    np.testing.assert_allclose(together, alone, atol=1e-3)
+
+
+def test_of_a_long_b_stretches_from_all_over_it_are_studied():
+    b = np.vstack(
+        [rows_of(1000, seed=i, tilt_db=tilt) for i, tilt in enumerate([5, -5])]
+    )
+    some = align(b, A, LEARNER, n_rounds=0, balance=0, n_study=256)
+    whole = align(b, A, LEARNER, n_rounds=0, balance=0, n_study=2000)
+    # Means of 256 values, 20 dB wide, are off by .36 dB (rms) at random, those of a
+    # dull half alone by up to 5.
+    assert np.abs(some - whole).max() < 4 * 0.36
+
+
+# What is borrowed ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dynamics", [0.0, 0.5, np.array([0, 0.25, 0.5, 1])])
+def test_without_dynamics_a_frame_keeps_the_loudness_that_it_has_in_a(dynamics):
+    rng = np.random.default_rng(0)
+    picked = rng.uniform(-1, 1, (1, 4, 9)).astype(np.complex64)
+    of_b = 100 * rng.uniform(-1, 1, (1, 4, 9)).astype(np.complex64)
+    found = borrow(of_b, picked, dynamics=dynamics)
+    size, size_a, size_b = (np.linalg.norm(x[0], axis=1) for x in (found, picked, of_b))
+    # In between, in dB, as far as the dial is turned.
+    expected = size_a ** (1 - dynamics) * size_b**dynamics
+    np.testing.assert_allclose(size, expected, rtol=1e-3)
+
+
+def test_next_to_nothing_is_not_lifted_by_more_than_120_db():
+    picked = np.full((1, 1, 9), 1e-9, np.complex64)
+    found = borrow(np.ones((1, 1, 9), np.complex64), picked)
+    np.testing.assert_allclose(np.abs(found), 1e-3, rtol=0.01)
+
+
+@pytest.fixture(scope="module")
+def pair(tone, bursts):
+    """Make a plan of what the bursts, three times as loud, borrow of the tone."""
+    b = Sound(3 * bursts.samples, bursts.rate)
+    plan = make_plan(tone, b, FramePath(jump_cost=3), stft=STFT_44)
+    return tone, b, plan
+
+
+def convolve(pair, model=None, **settings):
+    """Render a pair with the model of its plan, or another one."""
+    a, b, plan = pair
+    model = model or clone(plan.learner)
+    return convolve_frames(a, b, plan, model, stft=STFT_44, dials=Dials(**settings))
+
+
+def test_a_plan_is_aligned_and_predicted_from_what_a_has(pair):
+    _, b, plan = pair
+    np.testing.assert_array_equal(plan.described_b, describe_sound(b, stft=STFT_44))
+    assert np.isin(plan.borrowed, plan.numbers).all()
+    chosen = plan.learner.predict(plan.aligned)
+    np.testing.assert_array_equal(plan.borrowed, chosen)
+
+
+@pytest.mark.parametrize("model", [None, KNeighborsRegressor(1)])
+def test_what_keeps_its_dynamics_is_as_loud_as_b_all_in_all(model, pair):
+    _, b, _ = pair
+    # To 2 dB: frames of A that are loud and those that are not come as they are chosen.
+    level_db = 20 * np.log10(rms_of(convolve(pair, model, dynamics=0)) / rms_of(b))
+    assert abs(level_db) < 2
+
+
+def test_a_model_that_averages_borrows_no_stretches(pair):
+    assert convolve(pair, KNeighborsRegressor(1)).stretches == ()
+
+
+def test_what_is_borrowed_is_the_plan_and_in_its_stretches(pair):
+    a, b, plan = pair
+    expected = stretches_of(plan.borrowed, a, n_samples=b.n_samples, stft=STFT_44)
+    assert convolve(pair).stretches == expected
+
+
+def test_continuity_scales_the_price_of_a_jump_by_its_cube(pair):
+    plain = convolve(pair, FramePath(jump_cost=3 / 8), continuity=1)
+    np.testing.assert_array_equal(plain.samples, convolve(pair).samples)
+    longer = convolve(pair, continuity=1)
+    assert len(longer.stretches) < len(convolve(pair).stretches)
+
+
+def test_melody_transposes_what_is_borrowed(tone):
+    higher = resample(Sound(tone.samples, 48000), rate=44100)  # by 1.47 semitones
+    plan = make_plan(tone, higher, FramePath(jump_cost=3), stft=STFT_44)
+    still, led = (
+        convolve((tone, higher, plan), melody=melody).stretches for melody in (0, 1)
+    )
+    assert not any(stretch.semitones for stretch in still)
+    longest = max(led, key=lambda stretch: stretch.stop - stretch.start)
+    assert 0 < longest.semitones < 2
