@@ -177,7 +177,7 @@ def test_silence_stays_finite_and_silent(silent, hiss):
     assert silent == "b" or not result.any()
 
 
-@pytest.mark.parametrize("rate", [1000, 8000, 192000])
+@pytest.mark.parametrize("rate", [100, 8000, 192000])
 @pytest.mark.parametrize("n_samples", [2, 100, 5000])
 def test_gestures_of_any_rate_and_length_are_finite(n_samples, rate, hiss, bursts):
     sound, b = (Sound(s.samples[:n_samples], rate) for s in (hiss, bursts))

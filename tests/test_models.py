@@ -245,11 +245,10 @@ def test_the_price_of_a_jump_may_be_another_for_each_row():
     np.testing.assert_array_equal(path[10:], model.predict(given)[10:])
 
 
-def frames_at(shifts_db, *, loudness_db, chroma):
+def frames_at(shifts_db, *, loudness_db, flux, chroma):
     """Make rows of four bands that fall by 6 dB each, all moved by so much."""
     bands = np.array([0, -6, -12, -18]) + np.reshape(shifts_db, (-1, 1))
-    flux = np.zeros(len(bands))
-    return np.column_stack([bands, loudness_db, flux, np.reshape(chroma, (-1, 1))])
+    return np.column_stack([bands, loudness_db, flux, chroma])
 
 
 @pytest.mark.parametrize(
@@ -262,11 +261,13 @@ def frames_at(shifts_db, *, loudness_db, chroma):
     ],
 )
 def test_loudness_and_pitch_have_their_prices_in_mean_distances(weights, chosen):
-    known = frames_at([-10, -8], loudness_db=[-10, 0], chroma=[0, 1])
-    given = frames_at([-10, 2, 30], loudness_db=[0, -4, -50], chroma=[0.5, 0, 0])
-    # The levels deviate by 1 dB in A, and in what is heard of B (-10 and 2 - 4) by 4: a
-    # mean distance is the root of the product, 2 dB. So the first row of A is right but
-    # for 10 dB of loudness and half a length of chroma, the second is a distance off.
+    known = frames_at([-10, -8], loudness_db=[-12, -2], flux=[5, 0], chroma=[0, 1])
+    given = frames_at(
+        [-10, 0, 30], loudness_db=[-2, -4, -50], flux=[5, 5, 5], chroma=[0.5, 0, 0]
+    )
+    # Levels deviate by 1 dB in A, by 4 in what is heard of B (-10 - 2 and 0 - 4): a mean
+    # distance is the root of the product, 2 dB. So A's first row is right but for 10 dB
+    # of loudness and half a length of chroma, its second is a distance off.
     model = FramePath(n_bands=4, **weights).fit(known, [0, 5])
     assert model.predict(given)[0] == (0, 5)[chosen]
 
@@ -277,6 +278,13 @@ def test_what_is_60_db_under_the_loudest_does_not_count(quieter_db, chosen):
     known = [[0, -30, 0, 0], [-0.5, quieter_db, 0, 0]]
     given = [[0, quieter_db, -50, 0]]
     assert FramePath(n_bands=2).fit(known, [0, 1]).predict(given) == [chosen]
+
+
+def test_a_path_goes_on_through_leaps_of_any_loudness():
+    known, given = levels(9, 8), levels(4, 8)
+    given[:, 6] = [-80, 0, -80, 0]
+    model = FramePath(jump_cost=1e6, flux_weight=1, n_bands=6).fit(known, np.arange(9))
+    np.testing.assert_array_equal(np.diff(model.predict(given)), 1)
 
 
 def moving_rows(n_rows, *, seed):
