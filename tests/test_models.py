@@ -265,9 +265,9 @@ def test_loudness_and_pitch_have_their_prices_in_mean_distances(weights, chosen)
     given = frames_at(
         [-10, 0, 30], loudness_db=[-2, -4, -50], flux=[5, 5, 5], chroma=[0.5, 0, 0]
     )
-    # Levels deviate by 1 dB in A, by 4 in what is heard of B (-10 - 2 and 0 - 4): a mean
-    # distance is the root of the product, 2 dB. So A's first row is right but for 10 dB
-    # of loudness and half a length of chroma, its second is a distance off.
+    # Levels deviate by 1 dB in A, by 4 in what is heard of B (-10 - 2 and 0 - 4): their
+    # geometric mean, 2 dB, is a distance. A's first row is right but for 10 dB of
+    # loudness and half a length of chroma, its second is a distance off.
     model = FramePath(n_bands=4, **weights).fit(known, [0, 5])
     assert model.predict(given)[0] == (0, 5)[chosen]
 
