@@ -167,6 +167,15 @@ def test_two_runs_give_the_same_bytes(model, tone, bursts):
     assert one.samples.tobytes() == two.samples.tobytes()
 
 
+@pytest.mark.parametrize("model", ["extra_trees", "linear_regression"])
+def test_another_seed_draws_other_numbers(model, tone, bursts):
+    one, two = (
+        predictive_convolution(tone, part(bursts, 0.3), model=model, seed=seed).samples
+        for seed in (1, 2)
+    )
+    assert not np.array_equal(one, two)
+
+
 @pytest.mark.parametrize("model", ["nearest_path", "ridge"])
 def test_the_number_of_threads_changes_no_byte(model, tone, bursts):
     sounds = []
