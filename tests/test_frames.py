@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist
 from sklearn.base import clone
 from sklearn.neighbors import KNeighborsRegressor
 
-from helpers import frames
+from helpers import frames, spectrum
 from helpers.audio import Sound, Stretch, join, resample, rms_of
 from helpers.dials import Dials
 from helpers.estimators import N_BANDS, FramePath, audible
@@ -234,6 +234,15 @@ def test_quiet_bands_are_raised_or_lowered_to_what_is_asked_and_the_loudest_is_n
     assert abs(down[first]) < -down[last] / 6
 
 
+def test_each_frame_is_filled_out_by_itself():
+    lower = description([-10] + [-35] * (N_BANDS - 1))
+    together = fill_out(
+        np.vstack([BARE, lower]), np.vstack([FULL, FULL]), frequencies=STFT_44.f
+    )
+    alone = [fill_out(row, FULL, frequencies=STFT_44.f)[0] for row in (BARE, lower)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
 def test_no_band_is_raised_by_more_than_the_limit():
     full = description([0] * N_BANDS)
     gain_db = fill_out(BARE, full, frequencies=STFT_44.f, limit_db=6)
@@ -411,11 +420,24 @@ def test_what_is_borrowed_is_the_plan_and_in_its_stretches(pair):
     assert convolve(pair).stretches == expected
 
 
+def test_without_dials_a_pair_is_convolved_as_they_stand_by_default(pair):
+    a, b, plan = pair
+    sound = convolve_frames(a, b, plan, clone(plan.learner), stft=STFT_44)
+    np.testing.assert_array_equal(sound.samples, convolve(pair).samples)
+
+
+@pytest.mark.parametrize("model", [None, KNeighborsRegressor(1)])
+def test_frames_in_blocks_give_the_whole(model, pair, monkeypatch):
+    whole = convolve(pair, model).samples
+    monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 20)
+    np.testing.assert_allclose(convolve(pair, model).samples, whole, atol=1e-5)
+
+
 def test_continuity_scales_the_price_of_a_jump_by_its_cube(pair):
     plain = convolve(pair, FramePath(jump_cost=3 / 8), continuity=1)
     np.testing.assert_array_equal(plain.samples, convolve(pair).samples)
-    longer = convolve(pair, continuity=1)
-    assert len(longer.stretches) < len(convolve(pair).stretches)
+    numbers = [len(convolve(pair, continuity=dial).stretches) for dial in (1, 0.5, 0)]
+    assert numbers[0] < numbers[1] < numbers[2]
 
 
 def test_melody_transposes_what_is_borrowed(tone):
