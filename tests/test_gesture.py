@@ -255,7 +255,7 @@ def test_what_rises_slowly_is_no_stroke(n_points, found):
 
 def test_what_is_80_db_under_the_loudest_is_no_stroke():
     power = np.r_[1e-12 * np.ones(100), 1e-9 * np.ones(100), np.ones(100)]
-    assert find_strokes(power).min() > 190
+    assert find_strokes(power).min() > 190  # the leap at 200 is one, that at 100 is not
 
 
 def test_following_lets_swells_through_and_no_ripples():
@@ -288,7 +288,7 @@ def test_a_gain_leaps_at_a_stroke_within_a_few_points_and_not_in_one():
     assert np.diff(gain_db).max() < 0.6 * 40
 
 
-def described(levels_db, *, loudness_db=0.0):
+def flat_frames(levels_db, *, loudness_db=0.0):
     """Describe frames whose bands are all at one level."""
     rows = np.zeros((len(levels_db), N_BANDS + 2), np.float32)
     rows[:, :N_BANDS] = np.reshape(levels_db, (-1, 1))
@@ -304,11 +304,13 @@ EVEN = 160 / 6
 def steps_up(*onsets, by=3.0, n_rows=80):
     """Describe a sound whose bands all rise by some dB at each onset, and else stay."""
     risen = np.searchsorted(onsets, np.arange(n_rows), side="right")
-    return described(-40 + by * risen)
+    return flat_frames(-40 + by * risen)
 
 
 def test_articulation_makes_up_for_a_share_of_the_difference_of_levels():
-    sound, b = (described(np.repeat([-20.0, second], 40)) for second in (-24.0, -21.0))
+    sound, b = (
+        flat_frames(np.repeat([-20.0, second], 40)) for second in (-24.0, -21.0)
+    )
     gain_db = articulate(sound, b, frames_per_second=50, n_rounds=0)
     # The second half lacks 3 dB, of which 60 % are 1.8; all in all it stays as loud.
     np.testing.assert_allclose(gain_db, np.repeat([-0.9, 0.9], 40), atol=1e-4)
@@ -317,8 +319,8 @@ def test_articulation_makes_up_for_a_share_of_the_difference_of_levels():
 def test_levels_are_compared_where_b_is_heard():
     loudness_db = np.repeat([0.0, -50.0], [60, 20])
     gain_db = articulate(
-        described(np.repeat([-3.0, -1.0, -3.0], [30, 30, 20])),
-        described(np.full(80, -2.0), loudness_db=loudness_db),
+        flat_frames(np.repeat([-3.0, -1.0, -3.0], [30, 30, 20])),
+        flat_frames(np.full(80, -2.0), loudness_db=loudness_db),
         frames_per_second=50,
         level=1,
         n_rounds=0,
@@ -365,7 +367,10 @@ def test_a_sound_that_moves_when_b_does_is_left_alone_however_much_it_moves():
     moves = np.zeros(1000)
     moves[list(onsets)] = 1
     by = np.repeat([2.0, 0.5], 500)
-    sound, b = described(-59 + np.cumsum(moves * by)), described(-59 + np.cumsum(moves))
+    sound, b = (
+        flat_frames(-59 + np.cumsum(moves * by)),
+        flat_frames(-59 + np.cumsum(moves)),
+    )
     gain_db = articulate(sound, b, frames_per_second=50, level=0)
     far = np.r_[0:300, 700:1000]  # three seconds and more from the change
     assert np.abs(gain_db[far]).max() < 0.15
