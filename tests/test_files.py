@@ -480,6 +480,15 @@ def test_save_comes_back_to_half_a_step(tmp_path, suffix, subtype):
     np.testing.assert_allclose(load(path).samples, noise(), rtol=0, atol=step)
 
 
+def test_at_16_bits_what_is_under_a_step_becomes_noise_around_it(tmp_path):
+    quarter = np.full((100_000, 1), 0.25 / 2**15, np.float32)
+    path = save(tmp_path / "a.wav", Sound(quarter, RATE), subtype="PCM_16")
+    steps = soundfile.read(path, dtype="int16")[0]
+    # Triangular dither leaves an error of half a step (rms): 5 sigma of 100,000.
+    assert steps.mean() == pytest.approx(0.25, abs=5 * 0.5 / np.sqrt(100_000))
+    assert steps.std() == pytest.approx(0.5, abs=0.01)
+
+
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
 def test_save_adds_no_dc(tmp_path, subtype):
     samples = noise(100_000, 1)

@@ -38,6 +38,17 @@ def test_what_was_borrowed_is_listed_in_stretches(tone):
     assert third.stop == pytest.approx(min(9999, (7 + STFT.p_min) * 512 + 1024) / 44100)
 
 
+def test_a_stretch_is_found_in_its_own_file_and_transposed_as_its_frames_are(tone):
+    a = join([read(tone, "a.wav"), read(tone, "b.wav", file_start=5.0)])
+    borrowed = np.r_[10:16, 150:152]
+    ratios = 2 ** (np.array([0, 0, 0, 2, 2, 2, -3, -5]) / 12)
+    stretches = stretches_of(borrowed, a, n_samples=9999, stft=STFT, ratios=ratios)
+    assert [stretch.file for stretch in stretches] == ["a.wav", "b.wav"]
+    in_a = ((150 + STFT.p_min) * 512 - 1024) / 44100
+    assert stretches[1].file_start == pytest.approx(5 + in_a - tone.duration)
+    assert [s.semitones for s in stretches] == pytest.approx([1, -4])
+
+
 def test_a_result_tells_which_stretches_of_which_files_it_is_made_of(tone, bursts):
     mix = Sound(bursts.samples[:, :1], bursts.rate)
     a = join([read(tone, "tone.wav"), read(mix, "bursts.wav")])
@@ -94,6 +105,23 @@ def test_what_averages_has_no_montage_and_leaves_no_old_one(tone, bursts, tmp_pa
     assert montage(averaged).empty
     assert save_montage(tmp_path / "x.wav", averaged) == []
     assert not list(tmp_path.iterdir())
+
+
+def test_a_label_says_how_far_a_stretch_is_transposed(tmp_path):
+    stretches = (Stretch(0.0, 0.5, "a.wav", 2.0), Stretch(0.5, 1.0, "b.wav", 3.0, -2.0))
+    sound = Sound(np.ones((9, 1), np.float32), 8000, stretches)
+    _, labels = save_montage(tmp_path / "r.wav", sound)
+    assert labels.read_text(encoding="utf-8").splitlines() == [
+        "0.0000\t0.5000\ta.wav 2.00 s",
+        "0.5000\t1.0000\tb.wav 3.00 s -2.0 semitones",
+    ]
+
+
+def test_a_folder_of_the_name_of_an_old_montage_stays(tmp_path):
+    (tmp_path / "r_montage.csv").mkdir()
+    nothing = Sound(np.ones((9, 1), np.float32), 8000)
+    assert save_montage(tmp_path / "r.wav", nothing) == []
+    assert (tmp_path / "r_montage.csv").is_dir()
 
 
 def test_a_sound_that_was_not_read_is_called_a(tone, bursts):
