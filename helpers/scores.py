@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from helpers.audio import Sound, resample
 from helpers.pitch import OCTAVES, fold, to_unit_length
-from helpers.spectrum import mel_bands
+from helpers.spectrum import analyse, frame_blocks, mel_bands, power_of
 
 RATE = 44100  # Hz
 SECONDS = 60  # a minute tells enough
@@ -68,13 +68,13 @@ def features(sound: Sound, *, peak: bool = False) -> Features:
         loudness_db=loudness_db,
         active=loudness_db > loudness_db.max() - ACTIVE_DB,
         descriptor=np.hstack([cepstrum, _flatness_db(power, stft.f)]),
-        chroma=_chroma(samples, p0=stft.p_min, p1=stft.p_max(len(samples))),
+        chroma=_chroma(samples, p0=stft.p_min, n_rows=len(power)),
         step_power=_step_power(samples),
     )
 
 
 def _power(samples: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
-    return np.abs(stft.stft(samples).T) ** 2 + 1e-12
+    return power_of(analyse(samples[:, np.newaxis], stft=stft)) + 1e-12
 
 
 def _bands_db(power: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -101,14 +101,16 @@ def _flatness_db(power: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def _chroma(samples: np.ndarray, *, p0: int, p1: int) -> np.ndarray:
+def _chroma(samples: np.ndarray, *, p0: int, n_rows: int) -> np.ndarray:
     # What stands out of the spectrum's envelope, its octaves laid on one another, for
-    # the frames p0 to p1, some hundred at a time: all spectra at once would be large.
+    # as many frames from slice `p0` on, some hundred at a time.
     stft = ShortTimeFFT(hann(PITCH_N_FFT, sym=False), HOP_LENGTH, RATE)
     blocks = []
-    for first in range(p0, p1, 512):
-        spectrum = stft.stft(samples, p0=first, p1=min(first + 512, p1)).T
-        level_db = 10 * np.log10(np.abs(spectrum) ** 2 + 1e-9)
+    ahead = p0 - stft.p_min  # this stft counts its rows from a slice of its own
+    for block in frame_blocks(n_rows):
+        rows = slice(block.start + ahead, block.stop + ahead)
+        power = power_of(analyse(samples[:, np.newaxis], stft=stft, rows=rows))
+        level_db = 10 * np.log10(power + 1e-9)
         blocks.append(fold(level_db, delta_f=stft.delta_f, n_octaves=OCTAVES))
     return np.concatenate(blocks)
 

@@ -83,7 +83,7 @@ def cut_frames(
     Parameters
     ----------
     samples : ndarray of shape (n_samples, n_channels)
-        Float32. Past its ends there is silence.
+        Past its ends there is silence.
     stft : ShortTimeFFT
         Owns the window and says where frames lie: row 0 is its slice ``p_min``.
     rows : slice, optional
@@ -92,18 +92,18 @@ def cut_frames(
     Returns
     -------
     ndarray of shape (n_channels, n_rows, n_fft)
-        Float32.
+        As precise as the samples.
     """
     if rows is None:
         rows = slice(0, n_frames(len(samples), stft=stft))
     start, stop = _span(rows, stft)
     inside = samples[max(start, 0) : max(stop, 0)]
     before = max(-start, 0)
-    stretch = np.zeros((samples.shape[1], stop - start), np.float32)
+    stretch = np.zeros((samples.shape[1], stop - start), samples.dtype)
     stretch[:, before : before + len(inside)] = inside.T
     release(samples)
     views = np.lib.stride_tricks.sliding_window_view(stretch, stft.m_num, axis=1)
-    return views[:, :: stft.hop] * stft.win.astype(np.float32)
+    return views[:, :: stft.hop] * stft.win.astype(samples.dtype)
 
 
 def pick_frames(
@@ -143,8 +143,8 @@ def analyse(
 ) -> np.ndarray:
     """Measure a spectrum: ``stft.stft`` of every channel, transposed to rows.
 
-    Several times as fast as `ShortTimeFFT.stft` itself, in single precision, and for
-    some of the frames if need be.
+    Several times as fast as `ShortTimeFFT.stft` itself, as precise as the samples, and
+    for some of the frames if need be.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def analyse(
     Returns
     -------
     ndarray of shape (n_channels, n_rows, n_bins)
-        Complex64.
+        Complex64 for samples in float32.
     """
     return rfft(cut_frames(samples, stft=stft, rows=rows), axis=2)
 
