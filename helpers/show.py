@@ -2,6 +2,7 @@
 
 import html
 import io
+import os
 from base64 import b64encode
 from collections.abc import Mapping
 from itertools import pairwise
@@ -19,6 +20,7 @@ from matplotlib.transforms import Bbox
 from scipy.fft import rfft
 
 from helpers.audio import Sound, describe, release, resample
+from helpers.files import shown
 from helpers.spectrum import make_stft, n_frames, pick_frames, seconds_of
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
@@ -282,7 +284,8 @@ def player(
         False makes short sounds Ogg Vorbis too: a tenth of the size.
     """
     label = f"{label} ({_length(sound.duration)})"
-    address = "" if path is None else quote(Path(path).as_posix())
+    # As bytes, a name need not be in UTF-8.
+    address = "" if path is None else quote(os.fsencode(Path(path).as_posix()))
     if address and sound.duration > LINKED_SECONDS:
         source = address
     elif lossless and sound.duration <= LOSSLESS_SECONDS:
@@ -295,7 +298,7 @@ def player(
         source = _embed(first, format="OGG", subtype="VORBIS")
     caption = html.escape(label)
     if address:
-        caption += f': <a href="{address}">{html.escape(str(path))}</a>'
+        caption += f': <a href="{address}">{html.escape(shown(path))}</a>'
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'
         f"<figcaption>{caption}</figcaption>"
@@ -306,11 +309,11 @@ def player(
 def players(sounds: Mapping[str, Sound]) -> HTML:
     """Show players in a row, labelled by their keys, as Ogg Vorbis."""
     encode = Parallel(n_jobs=-1, prefer="threads")  # which takes longest
-    shown = encode(
+    figures = encode(
         delayed(player)(sound, label=name, lossless=False)
         for name, sound in sounds.items()
     )
-    return HTML("".join(one.data for one in shown))
+    return HTML("".join(one.data for one in figures))
 
 
 def folded_players(sounds: Mapping[str, Mapping[str, Sound]]) -> HTML:

@@ -241,6 +241,12 @@ def test_a_player_links_to_its_file(tone):
     assert "output_audio/&quot;&lt;a&gt;.wav</a>" in shown
 
 
+def test_a_player_links_to_a_file_whose_name_is_not_in_utf_8(tone):
+    shown = show.player(tone, label="A", path="output_audio/caf\udce9.wav").data
+    assert '<a href="output_audio/caf%E9.wav">' in shown
+    shown.encode()  # as a page must be
+
+
 def test_a_very_long_sound_without_a_path_says_that_it_plays_its_beginning(monkeypatch):
     monkeypatch.setattr(show, "EMBEDDED_SECONDS", 40)
     long = Sound(np.zeros((41 * 8000, 1), np.float32), 8000)
