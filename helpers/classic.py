@@ -37,6 +37,7 @@ def classic_convolution(
     check(a, name="Sound A")
     check(b, name="Sound B")
     a = resample(a, rate=b.rate)
+    check(a, name="Sound A, at the rate of sound B,")
     impulse, source = np.asarray(a.samples), np.asarray(b.samples)
     impulse = impulse[:, np.minimum(np.arange(b.n_channels), a.n_channels - 1)]
     if window != "none":

@@ -92,6 +92,12 @@ def test_what_is_no_sound_is_refused_by_name(value):
         classic_convolution(good, bad)
 
 
+def test_a_that_is_gone_at_the_rate_of_b_is_refused():
+    click, b = small([1, 1, 1], rate=768_000), small(np.ones(2000), rate=1000)
+    with pytest.raises(AudioError, match=r"^Sound A, at the rate of .* 2 samples"):
+        classic_convolution(click, b)
+
+
 def test_a_moving_impulse_goes_through_a_while_b_goes_by():
     # A is a ramp, so that its level tells which stretch of it is heard; B is steady.
     a, b = small(np.linspace(0.2, 1, 8000)), small(np.ones(8000))
