@@ -352,11 +352,7 @@ def check_output(
     Path
         The same, with the home folder for a ``~``.
     """
-    if not isinstance(path, str | Path) or "\0" in str(path):
-        raise AudioError(f"{path!r} cannot be written: give the name of a file.")
-    path = Path(path)
-    with suppress(RuntimeError):  # a user that is not known here
-        path = path.expanduser()
+    path = place_of(path)
     name = shown(path)
     if subtype not in SUBTYPES.get(path.suffix.lower(), []):
         raise AudioError(
@@ -371,6 +367,23 @@ def check_output(
     if any(_is_read(path, other) for other in inputs):
         raise AudioError(f"{name} is a sound to read: give the result another name.")
     return path
+
+
+def place_of(path: str | Path) -> Path:
+    """Read the name of a file or folder to write, with the home folder for a ``~``.
+
+    Raises
+    ------
+    AudioError
+        For what is no name.
+    """
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise AudioError(
+            f"{path!r} cannot be written (it is no name): give another, in quotes."
+        )
+    with suppress(RuntimeError):  # a user that is not known here
+        return Path(path).expanduser()
+    return Path(path)
 
 
 def _fault_of_place(path: Path) -> str:

@@ -25,6 +25,7 @@ from helpers.files import (
     files_of,
     is_corpus,
     load,
+    place_of,
     save,
     shown,
     write_table,
@@ -151,7 +152,7 @@ def render_all(
         Before any work, for a model or setting that there is not, for two results of
         one name, and for a result that would replace a sound to read.
     """
-    folder = Path(folder).expanduser()
+    folder = place_of(folder)
     if not isinstance(models, Mapping):
         models = {name: name for name in listed(models)}
     check_settings(

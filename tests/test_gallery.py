@@ -470,6 +470,14 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("folder", [None, 3, b"out", "o\0ut"])
+def test_a_folder_that_has_no_name_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AudioError, match=r"is no name\): give another, in quotes\.$"):
+        render_all({}, RIDGE, folder=folder)
+    assert names(tmp_path) == set()
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_result_never_replaces_a_sound_to_read(link, sounds, tmp_path, monkeypatch):
     out = tmp_path / "out"
