@@ -111,8 +111,8 @@ def render_all(
     A batch that was interrupted goes on where it stopped, when it is called again: what
     is done stands in ``unfinished.csv`` until all is done. A sound is only kept if it
     is still what was written, made from the same sounds (by their contents), settings
-    and model; those with a model of your own class, whose code may have changed, are
-    made again. A batch that was finished makes everything again.
+    and model, by the same helpers; those with a model of your own class, whose code may
+    have changed, are made again. A batch that was finished makes everything again.
 
     Parameters
     ----------
@@ -286,13 +286,17 @@ def checksum(source: Source) -> str:
     return ""
 
 
+# Of the helpers as they were imported, which a student may have edited since.
+CODE = checksum(tuple(sorted(Path(__file__).parent.glob("*.py"))))
+
+
 def fingerprint(
     regressor: RegressorMixin, recipe: str, checksums: list[str], settings: Settings
 ) -> str:
     """Sum up all that a sound is made from; "" where that cannot be told."""
     if "" in checksums or not is_known(regressor):
         return ""
-    return joblib_hash([regressor, recipe, checksums, settings])
+    return joblib_hash([regressor, recipe, checksums, settings, CODE])
 
 
 def is_known(value: object) -> bool:

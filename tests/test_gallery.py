@@ -1,6 +1,8 @@
 """The gallery renders every pair with every model, whatever happens to some."""
 
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -302,6 +304,21 @@ def test_a_model_that_cannot_be_told_apart_is_rendered_again(
     interrupt(monkeypatch, pairs, {"mine": model}, folder=tmp_path / "out")
     made = count_saves(monkeypatch)
     render_all(pairs, {"mine": model}, folder=tmp_path / "out")
+    assert len(made) == len(pairs)
+
+
+def test_what_other_helpers_made_is_rendered_again(pairs, tmp_path, monkeypatch):
+    interrupt(monkeypatch, pairs, RIDGE, folder=tmp_path / "out")
+    helpers = tmp_path / "helpers"
+    shutil.copytree(Path(gallery.__file__).parent, helpers)
+    with (helpers / "gesture.py").open("a") as file:
+        file.write("# edited\n")
+    spec = importlib.util.spec_from_file_location("edited", helpers / "gallery.py")
+    edited = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(edited)
+    monkeypatch.setattr(gallery, "CODE", edited.CODE)
+    made = count_saves(monkeypatch)
+    render_all(pairs, RIDGE, folder=tmp_path / "out")
     assert len(made) == len(pairs)
 
 
