@@ -2,6 +2,10 @@
 
 import html
 import re
+import sys
+from pathlib import Path
+
+from nbconvert.writers import FilesWriter
 
 
 def prepare_page(notebook, resources):
@@ -66,6 +70,22 @@ def move_links(page):
     page = re.sub(r'((?:src|href)=")output_audio/', r"\1", page)
     return re.sub(r'((?:src|href)=")input_audio/', r"\1../input_audio/", page)
 
+
+def write_whole(writer, output, resources, notebook_name, **others):
+    """Write a page under another name first: it is there whole or not at all."""
+    page = Path(writer.build_directory, notebook_name + resources["output_extension"])
+    part = page.with_name(f".{page.name}.part")  # left by a kill, the next clears it
+    writer.log.info("Writing %s", page)
+    try:
+        part.write_text(output, encoding="utf-8")
+        part.replace(page)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        sys.exit(f"{page} cannot be written ({error.strerror}): free some space.")
+    return page
+
+
+FilesWriter.write = write_whole  # nbconvert finds no writer that is defined here
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"

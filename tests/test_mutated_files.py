@@ -350,14 +350,18 @@ def test_a_sound_that_finds_no_room_to_be_unpacked_is_told(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
-def test_a_page_that_finds_no_room_is_told(tmp_path):
+def test_a_page_that_finds_no_room_leaves_the_old_one(tmp_path):
     folder = copy_project(tmp_path / "copy")
+    page = Path("output_audio", "predictive_convolution.html")
+    (folder / page).write_bytes(b"old")
     command = [sys.executable, "-m", "nbconvert", "--config", ".nbconvert.py"]
     command += ["--ExecutePreprocessor.enabled=False"]
     with full_disk(20_000):
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert run.returncode != 0
-    assert "File too large" in run.stderr
+    assert_helps(run.stderr.splitlines()[-1], str(page))
+    assert "Traceback" not in run.stderr
+    assert [path.read_bytes() for path in (folder / page).parent.iterdir()] == [b"old"]
 
 
 # What is shown ------------------------------------------------------------------------
