@@ -24,9 +24,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers import gallery
 from helpers.audio import AudioError, Sound
+from helpers.convolution import predictive_convolution
 from helpers.dials import Dials
 from helpers.files import load, save
-from helpers.finishing import Finishing
+from helpers.finishing import Finishing, finish
 from helpers.gallery import grid, render_all
 from helpers.models import CATALOGUE, make_model
 
@@ -629,6 +630,15 @@ def test_threads_of_sums_are_as_many_as_before(
     else:
         render_all(pairs, MODELS, folder=tmp_path / "out", n_jobs=2)
     assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def test_a_batch_and_a_single_sound_are_the_same_bytes(two_threads, bursts, tmp_path):
+    files = [save(tmp_path / "a.wav", tone(0)), save(tmp_path / "b.wav", bursts)]
+    render_all({"x": files}, ["ridge"], folder=tmp_path / "batch", n_jobs=2)
+    sound = finish(predictive_convolution(*map(load, files), model="ridge"))
+    single = save(tmp_path / "single.wav", sound)
+    batch = tmp_path / "batch" / "ridge_x.wav"
+    assert batch.read_bytes() == single.read_bytes()
 
 
 @pytest.fixture(scope="module")
