@@ -62,7 +62,7 @@ def breakpoints(dial: Dial, *, name: str = "a dial") -> np.ndarray:
         in_order = bool(len(points)) and np.all(np.diff(seconds) >= 0)
         in_range = np.all((values >= 0) & (values <= 1))
         fits = in_order and in_range and np.isfinite(seconds).all()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
         raise AudioError(

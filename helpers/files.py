@@ -93,6 +93,8 @@ def is_corpus(path: str | Path | Sequence[str | Path]) -> bool:
 def name_of(path: str | Path | Sequence[str | Path]) -> str:
     """Name a sound after its file or folder, or after the first of several."""
     if isinstance(path, list | tuple):
+        if not path:
+            raise AudioError(f"{path!r} names no sounds: put some into the brackets.")
         others = f"_and_{len(path) - 1}_more" if len(path) > 1 else ""
         return f"{name_of(path[0])}{others}"
     return find(path).resolve().stem

@@ -207,10 +207,14 @@ def check_settings(
 
 
 def listed(models: Iterable) -> Iterable:
-    """Raise `AudioError` for a single name that stands where a list belongs."""
+    """Raise `AudioError` for a single name, or none, where a list belongs."""
     if isinstance(models, str):
         raise AudioError(
             f"{models!r} is a name and no list: write [{models!r}], in brackets."
+        )
+    if not isinstance(models, Iterable):
+        raise AudioError(
+            f"{models!r} is no list of models: write their names in brackets."
         )
     return models
 

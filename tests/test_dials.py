@@ -29,7 +29,7 @@ def test_a_dial_leaps_where_two_breakpoints_meet():
     "dial",
     [
         *(-0.1, 1.5, np.nan, "half", None, [], [1, 2], [(0, 2)], [(1, 0), (0, 1)]),
-        *([(0,)], [(np.nan, 0), (1, 1)], [[(0, 0), (1, 1)]], [(0, 0), "x"]),
+        *([(0,)], [(np.nan, 0), (1, 1)], [[(0, 0), (1, 1)]], [(0, 0), "x"], 10**400),
     ],
 )
 def test_a_dial_that_does_not_work_is_refused_in_one_sentence(name, dial):

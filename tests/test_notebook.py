@@ -243,26 +243,27 @@ def test_the_notebook_looks_at_long_sounds_in_bounded_memory(tmp_path):
     assert long - short < 70
 
 
-WRONG = {
-    "continuity": (2, "continuity=2"),
-    "n_fft": (2048.0, "n_fft=2048.0"),
-    "hop_length": ("512", "hop_length='512'"),
-    "seed": (-1, "seed=-1"),
-    "peak_db": (3, "peak_db=3"),
-    "fade_seconds": (11, "fade_seconds=11"),
-    "noise_reduction_db": (61, "noise_reduction_db=61"),
-    "loudness_lufs": ("loud", "loudness_lufs='loud'"),
-    "trim": ("yes", "trim='yes'"),
-    "subtype": ("PCM_8", "cannot hold PCM_8"),
-    "excerpt_seconds": (0, "excerpt_seconds=0"),
-    "compare": ("ridge", "'ridge' is a name and no list"),
-    "model": ("rigde", "no model 'rigde'"),
-}
+WRONG = [
+    ("fileA", [], "[] names no sounds"),
+    ("continuity", 2, "continuity=2"),
+    ("n_fft", 2048.0, "n_fft=2048.0"),
+    ("hop_length", "512", "hop_length='512'"),
+    ("seed", -1, "seed=-1"),
+    ("peak_db", 3, "peak_db=3"),
+    ("fade_seconds", 11, "fade_seconds=11"),
+    ("noise_reduction_db", 61, "noise_reduction_db=61"),
+    ("loudness_lufs", "loud", "loudness_lufs='loud'"),
+    ("trim", "yes", "trim='yes'"),
+    ("subtype", "PCM_8", "cannot hold PCM_8"),
+    ("excerpt_seconds", 0, "excerpt_seconds=0"),
+    ("compare", "ridge", "'ridge' is a name and no list"),
+    ("compare", 1, "1 is no list of models"),
+    ("model", "rigde", "no model 'rigde'"),
+]
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_setting_is_refused_before_any_sound_is_read(name):
-    value, words = WRONG[name]
+@pytest.mark.parametrize(("name", "value", "words"), WRONG)
+def test_a_wrong_setting_is_refused_before_any_sound_is_read(name, value, words):
     settings, *others = (c for c in read_notebook().cells if c.cell_type == "code")
     code = "\n".join(cell.source for cell in others).partition("\nwhole_a = load(")[0]
     code = re.sub("(?m)^%.*", "", code)
