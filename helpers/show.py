@@ -205,7 +205,8 @@ def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
     ax.set_xlabel("timbre taken from A (0: as B itself, 1: as A itself)")
     ax.set_ylabel("structure kept from B (1: all)")
     ax.set_title("The map of models")
-    ax.legend(loc="best")
+    if len(board):
+        ax.legend(loc="best")
     _label_places(ax, board, lowest=lowest)
     return ax
 

@@ -168,6 +168,12 @@ def test_no_label_of_the_map_covers_a_mark_or_another_label(ax):
     assert not any(box.contains(*mark) for box in boxes for mark in marks)
 
 
+def test_a_map_of_sounds_that_are_too_short_to_score_is_empty(ax):
+    row = {"model": "ridge", "kind": "frames", "timbre": np.nan, "structure": np.nan}
+    show.draw_map(ax, pd.DataFrame([row]))
+    assert not ax.has_data()
+
+
 def test_facts_have_a_column_for_each_sound_and_units(tone, bursts):
     odd = Sound(tone.samples.clip(-0.05, 0.05) * 20 + np.float32(0.01), tone.rate)
     table = show.facts({"B": bursts, "odd": odd})
