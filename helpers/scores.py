@@ -84,10 +84,11 @@ def _bands_db(power: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
 def _first_minute(sound: Sound, *, peak: bool) -> np.ndarray:
     first = Sound(np.asarray(sound.samples[: sound.rate * SECONDS]), sound.rate)
     samples = resample(first, rate=RATE).samples.mean(axis=1, dtype=np.float64)
+    # The longer transform needs at least half a window.
+    samples = np.pad(samples, (0, max(0, N_FFT - len(samples))))
     if peak:
         samples /= max(np.abs(samples).max(), 1e-12)
-    # The longer transform needs at least half a window.
-    return np.pad(samples, (0, max(0, N_FFT - len(samples))))
+    return samples
 
 
 def _flatness_db(power: np.ndarray, frequencies: np.ndarray) -> np.ndarray:

@@ -145,6 +145,13 @@ def test_short_sounds_are_scored_as_far_as_they_go(n_samples, a, bursts):
     assert np.isnan(scores["motion"]) or scores["motion"] == pytest.approx(0, abs=1e-6)
 
 
+def test_a_sound_that_is_gone_at_44100_hz_is_scored_as_silence(a):
+    click = Sound(np.ones((5, 1), np.float32), 768_000)
+    scores = compare(features(click, peak=True), a, features(click))
+    assert list(scores) == NAMES
+    assert np.isnan(scores["timbre"]) or scores["timbre"] == pytest.approx(0, abs=1e-6)
+
+
 def test_timbre_by_hand():
     a, b, out = by_hand([0, 10]), by_hand([2, 14]), by_hand([0, 11, 11])
     # From A: out lies 0, 1 and 1 away, B 2 and 4; the scale is common to both.
