@@ -26,8 +26,9 @@ OUR_FILES = {files.__file__, gallery.__file__}
 BATCH = {"n_fft": 256, "hop_length": 64, "n_jobs": 1}
 MODELS = {"ridge": Ridge(), "stiff": Ridge(100.0)}
 # What other people might have beside our files.
-OTHERS = ["notes.txt", ".a.wav.bak", "a.wav.part", "b.part", ".part", "unfinished.csv~"]
+OTHERS = ["notes.txt", ".a.wav.bak", "a.wav.part", "b.part", ".part", "99999999-1.part"]
 OTHERS += [f"{files.PART}x.part", f"{files.PART}{os.getpid()}-1.part", "ridge_x.wav"]
+OTHERS += ["unfinished.csv~"]
 
 
 def swell(seed: int) -> Sound:
