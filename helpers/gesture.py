@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
-from scipy.signal import ShortTimeFFT, lfilter
+from scipy.signal import ShortTimeFFT, find_peaks, lfilter
 from scipy.signal.windows import hann
 
 from helpers.audio import Sound, allocate, spans
@@ -93,8 +93,10 @@ def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
     past = uniform_filter1d(power, BEFORE, origin=(BEFORE - 1) // 2)
     rise = np.zeros(len(power))
     rise[2:] = 10 * np.log10(ahead[2:] / past[:-2])
+    # Of points that rise alike, as out of digital silence, it takes the middle one.
+    strokes, _ = find_peaks(rise, height=rise_db, distance=APART + 1)
     highest = rise >= maximum_filter1d(rise, 2 * APART + 1)
-    return np.flatnonzero(highest & (rise > rise_db))
+    return strokes[highest[strokes]]
 
 
 def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:

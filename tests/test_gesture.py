@@ -235,6 +235,18 @@ def test_a_stroke_is_the_point_of_the_leap():
     np.testing.assert_array_equal(find_strokes(leaps(100)), [100])
 
 
+@pytest.mark.parametrize("n_samples", [1, 60, 3000])
+def test_a_stroke_out_of_digital_silence_is_found_once(n_samples):
+    samples = np.zeros((RATE, 1), np.float32)
+    begins = np.array([5000, 16_000, 27_077, 38_000])
+    for at in begins:
+        sound = np.random.default_rng(at).uniform(0.1, 0.5, n_samples)
+        samples[at : at + n_samples, 0] = sound
+    strokes = find_strokes(fine_power(Sound(samples, RATE)))
+    assert len(strokes) == len(begins)
+    assert np.abs(strokes - (begins / HOP + 1)).max() <= 4  # 12 ms
+
+
 @pytest.mark.parametrize(("apart", "strokes"), [(12, [100]), (13, [100, 113])])
 def test_two_leaps_within_35_ms_are_one_stroke(apart, strokes):
     np.testing.assert_array_equal(find_strokes(leaps(100, 100 + apart)), strokes)
