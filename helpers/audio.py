@@ -223,11 +223,6 @@ def describe(sound: Sound) -> dict[str, float]:
         60 dB under the peak.
     """
     peak = peak_of(sound)
-    top = max(0.99, peak - 2**-14)
-    three_in_a_row = np.ones((3, 1))
-    clipped = 0
-    for block in blocks(sound):
-        clipped += binary_opening(np.abs(block) >= top, three_in_a_row).sum()
     first, last = ends_of(sound, threshold_db=-60)
     return {
         "duration": sound.duration,
@@ -236,10 +231,21 @@ def describe(sound: Sound) -> dict[str, float]:
         "peak_db": 20 * np.log10(peak),
         "rms_db": 20 * np.log10(rms_of(sound)),
         "dc_offset": float(max(means_of(sound), key=abs)),
-        "clipped": clipped / sound.samples.size,
+        "clipped": _n_clipped(sound, top=max(0.99, peak - 2**-14)) / sound.samples.size,
         "silence_before": first / sound.rate,
         "silence_after": (sound.n_samples - 1 - last) / sound.rate,
     }
+
+
+def _n_clipped(sound: Sound, *, top: float) -> int:
+    count = 0
+    for rows in spans(sound.samples):
+        # Two samples more on either side show what is three in a row.
+        first = max(0, rows.start - 2)
+        wider = np.abs(sound.samples[first : rows.stop + 2]) >= top
+        in_a_row = binary_opening(wider, np.ones((3, 1)))
+        count += in_a_row[rows.start - first : rows.stop - first].sum()
+    return count
 
 
 def mono(sound: Sound) -> Sound:

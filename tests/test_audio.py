@@ -101,6 +101,15 @@ def test_describe_counts_clipped_samples():
     assert facts["clipped"] == pytest.approx(8 / 1000)
 
 
+@pytest.mark.parametrize("block", [1, 3, 102])
+def test_describe_counts_a_flat_top_that_blocks_cut_in_pieces(block, monkeypatch):
+    samples = noise(1000, 1)
+    samples[100:105] = 1.0
+    samples[201:203] = 1.0  # two in a row may be chance
+    monkeypatch.setattr(audio, "BLOCK", block)
+    assert describe(Sound(samples, RATE))["clipped"] == 5 / 1000
+
+
 def test_describe_takes_either_end_of_16_bits_for_full_scale():
     samples = noise(1000, 1)
     samples[100:104] = 1 - 2**-15  # +32767
