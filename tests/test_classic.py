@@ -83,6 +83,28 @@ def test_the_shortest_moving_impulse_is_two_samples():
     assert short.any()
 
 
+def test_the_shortest_moving_impulse_sounds_for_two_samples():
+    a, b = small(np.linspace(0.2, 1, 100)), small([0, 0, 1, *np.zeros(97)])
+    result = classic_convolution(a, b, moving_seconds=1e-9).samples[:, 0]
+    # What an FFT leaves of a silence is far under a millionth.
+    assert np.flatnonzero(np.abs(result) > 1e-6).tolist() == [2, 3]
+
+
+def test_a_moving_impulse_begins_at_the_beginning_of_a():
+    wave = np.random.default_rng(0).uniform(-1, 1, 9000)
+    a, b = small(wave), small([1, *np.zeros(99)])  # A goes by 90 times as fast as B
+    result = classic_convolution(a, b, moving_seconds=50 / 8000).samples[:, 0]
+    heard = wave[:50] / np.abs(wave[:50]).max()
+    np.testing.assert_allclose(result, [*heard, *np.zeros(50)], atol=1e-6)
+
+
+def test_a_moving_impulse_of_one_sample_changes_nothing():
+    a = small([0.5, 0.25], rate=16_000)  # one sample at half the rate
+    b = small([0.5, 1, -0.25, 0.5])
+    result = classic_convolution(a, b, moving_seconds=1).samples
+    np.testing.assert_allclose(result, b.samples, atol=1e-6)
+
+
 @pytest.mark.parametrize("value", [0, np.nan])
 def test_what_is_no_sound_is_refused_by_name(value):
     good, bad = small([1, 0.5]), small([value, value])
