@@ -66,6 +66,13 @@ def test_the_columns_have_their_names(table):
     assert len(table) == 200 * N_FFT
 
 
+def test_tables_and_frames_are_of_single_precision(frames):
+    table = bin_table(frames.astype(np.float64))
+    assert set(table.dtypes) == {np.dtype(np.float32)}
+    fitted = fit_bins(table, LinearRegression())
+    assert predict_bins(fitted, table, n_fft=N_FFT).dtype == np.float32
+
+
 def test_a_row_is_one_bin_of_one_frame(table, frames):
     raw = frames[3].astype(float) * 32768
     rows = table.iloc[3 * N_FFT : 4 * N_FFT]
@@ -209,6 +216,25 @@ def test_with_a_perfect_model_all_of_b_comes_back(
     back = convolve_bins(tone, bursts, PerfectForEither(), stft=STFT_256)
     # Four frames overlap, each a third of a 16-bit step off.
     np.testing.assert_allclose(back.samples, bursts.samples, atol=4e-5)
+
+
+class Counts(PerfectForEither):
+    """A model that notes how many rows it predicts at once."""
+
+    counts = []  # noqa: RUF012 shared by all copies, on purpose
+
+    def predict(self, X):  # noqa: N803
+        """Note their number."""
+        self.counts.append(len(X))
+        return super().predict(X)
+
+
+def test_all_channels_share_a_block_of_bounded_size(tone, monkeypatch):
+    monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 60)
+    Counts.counts.clear()
+    b = Sound(np.repeat(tone.samples[:10_000], 6, axis=1), tone.rate)
+    convolve_bins(tone, b, Counts(), stft=STFT_256)
+    assert 30 * N_FFT < max(Counts.counts) <= 60 * N_FFT
 
 
 class Notes(Exact):
