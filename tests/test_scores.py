@@ -178,6 +178,15 @@ def test_envelope_and_onsets_by_hand():
     assert scores["onsets"] == pytest.approx(-0.5)
 
 
+def test_what_fades_is_no_onset():
+    steps, fading = (
+        by_hand(range(5), bands_db=np.repeat(np.array([levels]).T, 40, axis=1))
+        for levels in ([0, 30, 30, 30, 40], [0, 30, 10, 9, 19])
+    )
+    # Both rise by 30 and by 10 dB, and not in between.
+    assert compare(fading, steps, steps)["onsets"] == pytest.approx(1)
+
+
 def test_what_is_measured_is_what_is_defined(tone, a):
     samples = tone.samples[:, 0].astype(float)
     i, start = 40, 39 * 512 - 1024  # frame 0 is centred one hop before the sound
@@ -421,6 +430,11 @@ def test_a_result_is_brought_to_a_peak_of_1(bursts, b):
     np.testing.assert_allclose(
         full.loudness_db[loud] - plain.loudness_db[loud], gain_db, atol=1e-6
     )
+
+
+def test_the_first_minute_counts(bursts):
+    long = Sound(np.resize(bursts.samples[::44, :1], (61_500, 1)), 1000)
+    assert len(features(long).step_power) == 60 * 44100 // 110
 
 
 def test_sounds_are_measured_at_44100_hz(tone, a):
