@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from signals import RATE, noise, sine
@@ -130,6 +131,21 @@ def test_load_reads_a_flac_that_is_named_wav(tmp_path):
     assert load(str(tmp_path / "a.wav")).samples.shape == (2000, 2)
 
 
+def test_a_warning_points_to_the_line_that_loads_or_saves(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav()[:4000])
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    loud = Sound(noise(level=2), RATE)
+    for work in (
+        lambda: load(tmp_path / "a.wav"),
+        lambda: save(tmp_path / "b.wav", loud),
+        lambda: save_take(tmp_path / "c.wav", loud),
+        lambda: load([tmp_path / "b.wav", tmp_path / "broken.wav"]),
+    ):
+        with pytest.warns(AudioWarning) as warned:
+            work()
+        assert [warning.filename for warning in warned] == [__file__]
+
+
 def test_load_puts_a_long_sound_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(audio, "IN_MEMORY", 3000)
     monkeypatch.setattr(audio, "BLOCK", 1000)
@@ -221,7 +237,7 @@ UNREADABLE = {
     "no_data": wav(data=False),
     "only_a_list_chunk": wav(data=False)
     + chunk(b"data", b"")
-    + chunk(b"LIST", b"x" * 99),
+    + chunk(b"LIST", b"x" * 200),
     "text": b"These are words, not sounds.\n" * 100,
     "zeros": bytes(5000),
 }
@@ -404,13 +420,30 @@ def test_a_folder_is_read_as_one_sound(folder):
     np.testing.assert_array_equal(left, right)
 
 
+def test_a_folder_stands_for_its_sounds_by_their_endings(tmp_path):
+    sounds = ["a.wav", "b.AIFF", "c.flac", "d.mp3", "e.ogg", "f.opus"]
+    for name in [*sounds, "g.txt", "h.pdf", "i", ".j.wav"]:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "k.wav").mkdir()
+    assert [file.name for file in files.files_of(tmp_path)] == sounds
+
+
+def test_a_folder_may_hold_the_most_channels_at_the_highest_rate(tmp_path):
+    for n_channels in (1, 64):
+        save(tmp_path / f"{n_channels}.wav", Sound(noise(50, n_channels), 768_000))
+    sound = load(tmp_path)
+    assert (sound.rate, sound.samples.shape) == (768_000, (100, 64))
+
+
 def test_a_list_of_files_is_read_in_its_order(folder):
     sound = load(["corpus/one.wav", "corpus/deep"])
     assert [Path(s.file).name for s in sound.stretches] == ["one.wav", "two.wav"]
 
 
-def test_one_file_of_a_folder_can_be_left_out(folder):
-    sound = load(folder, leave_out=Path("corpus/deep/../one.wav"))
+@pytest.mark.parametrize("listed", [False, True])
+def test_one_file_of_a_folder_can_be_left_out(listed, folder):
+    path = [folder] if listed else folder
+    sound = load(path, leave_out=Path("corpus/deep/../one.wav"))
     assert [Path(s.file).name for s in sound.stretches] == ["two.wav"]
 
 
@@ -528,11 +561,21 @@ def test_save_makes_the_folder_and_leaves_nothing_else_in_it(tmp_path):
     assert names(path.parent) == ["a.wav"]
 
 
-def test_save_turns_to_rf64_beyond_the_limit_of_wav(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "RIFF_LIMIT", 10_000)
-    path = save(tmp_path / "a.wav", Sound(noise(), RATE), subtype="FLOAT")
-    assert soundfile.info(path).format == "RF64"
-    np.testing.assert_array_equal(load(path).samples, noise())
+@pytest.mark.parametrize(
+    ("name", "subtype", "limit", "format"),
+    [
+        ("a.wav", "FLOAT", 16_000, "WAV"),  # 2000 x 2 samples of 4 bytes
+        ("a.wav", "FLOAT", 15_999, "RF64"),
+        ("a.flac", "PCM_24", 0, "FLAC"),  # which knows no such limit
+    ],
+)
+def test_save_turns_to_rf64_beyond_the_limit_of_wav(
+    name, subtype, limit, format, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(files, "RIFF_LIMIT", limit)
+    path = save(tmp_path / name, Sound(noise(), RATE), subtype=subtype)
+    assert soundfile.info(path).format == format
+    np.testing.assert_allclose(load(path).samples, noise(), rtol=0, atol=2**-24)
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a", "a.aiff"])
@@ -546,6 +589,13 @@ def test_save_refuses_what_a_format_cannot_hold(tmp_path):
     with pytest.raises(AudioError, match=r"a\.flac cannot hold over 8 channels"):
         save(tmp_path / "a.flac", Sound(noise(100, 9), RATE))
     assert not names(tmp_path)
+
+
+def test_a_flac_holds_eight_channels(tmp_path):
+    save(tmp_path / "a.flac", Sound(noise(100, 8), RATE))
+    np.testing.assert_allclose(
+        load(tmp_path / "a.flac").samples, noise(100, 8), atol=2**-24
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -698,7 +748,7 @@ def test_an_output_is_checked_without_being_written(tmp_path):
     source = save(tmp_path / "a.wav", Sound(noise(), RATE))
     with pytest.raises(AudioError, match="is a sound to read"):
         check_output(source, inputs=[source])
-    check_output(tmp_path / "b.wav", inputs=[source])
+    check_output(tmp_path / "b.wav", inputs=[source, "missing.wav"])
     assert names(tmp_path) == ["a.wav"]
 
 
@@ -734,3 +784,21 @@ def test_takes_that_differ_are_numbered_and_the_same_keeps_its_name(tmp_path):
     for take, seed in zip(takes[:2], (0, 1), strict=True):
         # Half a step of 24 bits.
         np.testing.assert_allclose(load(take).samples, noise(seed=seed), atol=2**-24)
+
+
+def test_takes_are_numbered_where_a_disk_knows_no_second_names(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(files.os, "link", refuse)
+    takes = [
+        save_take(tmp_path / "a.wav", Sound(noise(seed=seed), RATE))
+        for seed in (0, 1, 0)
+    ]
+    assert [take.name for take in takes] == ["a.wav", "a_2.wav", "a.wav"]
+    assert names(tmp_path) == ["a.wav", "a_2.wav"]
+
+
+def test_a_table_may_hold_names_of_any_bytes(tmp_path):
+    files.write_table(tmp_path / "a.csv", pd.DataFrame({"file": ["caf\udce9.wav"]}))
+    assert (tmp_path / "a.csv").read_bytes().split() == [b"file", b"caf\xe9.wav"]
