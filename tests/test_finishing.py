@@ -174,21 +174,80 @@ def test_a_whisper_reaches_its_loudness():
     assert level == pytest.approx(-25, abs=1e-3)
 
 
-def test_noise_at_20_db_falls_by_6_db_and_the_sound_stays():
+def noisy_melody(seed=1):
+    """Make a melody with noise at 20 dB under it."""
     clean = melody()
-    added = np.random.default_rng(1).standard_normal(len(clean))
+    added = np.random.default_rng(seed).standard_normal(len(clean))
     added *= 0.1 * np.sqrt(np.mean(clean**2) / np.mean(added**2))
-    noisy = (clean + added).astype(np.float32)[:, None]
+    return (clean + added).astype(np.float32)[:, None]
+
+
+def in_pauses(samples):
+    """Cut out what lies between the notes of the melody, where only noise is."""
+    pauses = np.arange(6)[:, None] * (RATE // 2 + RATE // 5) + RATE // 2
+    return samples[pauses + np.arange(RATE // 20, RATE // 5 - RATE // 20), 0]
+
+
+def fall_db(before, after):
+    return db(np.std(after) / np.std(before))
+
+
+def test_noise_at_20_db_falls_by_6_db_and_the_sound_stays():
+    clean, noisy = melody(), noisy_melody()
     result = reduce_noise(Sound(noisy, RATE)).samples[:, 0].astype(float)
     snr = 10 * np.log10(np.sum(clean**2) / np.sum((result - clean) ** 2))
     assert snr > 26
     level = np.dot(result, clean) / np.dot(clean, clean)
     assert abs(db(level)) < 0.5
     # No musical noise: in a pause nothing but the floor is left, evenly.
-    pauses = np.arange(6)[:, None] * (RATE // 2 + RATE // 5) + RATE // 2
-    inside = pauses + np.arange(RATE // 20, RATE // 5 - RATE // 20)
-    before, after = noisy[inside, 0], result[inside]
-    assert db(np.std(after) / np.std(before)) == pytest.approx(-12, abs=1)
+    fall = fall_db(in_pauses(noisy), in_pauses(result[:, None]))
+    assert fall == pytest.approx(-12, abs=1)
+
+
+@pytest.mark.parametrize("silence_seconds", [0, 2])
+@pytest.mark.parametrize("strength_db", [1, 6])
+def test_noise_falls_by_as_much_as_is_asked_for(strength_db, silence_seconds):
+    # Digital silence is not the noise, however much of it there is.
+    silence = np.zeros((silence_seconds * RATE, 1), np.float32)
+    noisy = np.concatenate([noisy_melody(), silence])
+    result = reduce_noise(Sound(noisy, RATE), strength_db=strength_db).samples
+    # A little less, for here and there noise exceeds twice its mean.
+    fall = fall_db(in_pauses(noisy), in_pauses(result))
+    assert fall == pytest.approx(-strength_db, abs=0.2)
+
+
+def test_noise_of_each_channel_is_reduced_on_its_own():
+    both = np.concatenate([noisy_melody(1), 0.1 * noisy_melody(2)[::-1]], axis=1)
+    result = reduce_noise(Sound(both, RATE)).samples
+    for channel in range(2):
+        alone = reduce_noise(Sound(both[:, [channel]], RATE)).samples[:, 0]
+        # In other blocks: some steps of float32.
+        np.testing.assert_allclose(result[:, channel], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(("quieter_db", "falls_db"), [(6, 0), (20, 6)])
+def test_what_is_noise_is_told_by_its_level(quieter_db, falls_db):
+    # Of every 4 s at 1 kHz, the first one is more quiet; the sound is 1250 frames long.
+    rng = np.random.default_rng(0)
+    moment = np.arange(20_000) % 4000
+    quiet = moment < 1000
+    level = np.where(quiet, 0.1 * 10 ** (-quieter_db / 20), 0.1)
+    samples = (level * rng.standard_normal(20_000)).astype(np.float32)[:, None]
+    result = reduce_noise(Sound(samples, 1000), strength_db=6).samples
+    # A frame is 64 samples long, and five are averaged: none of these knows the rest.
+    inside = (moment >= 100) & (moment < 900)
+    fall = fall_db(samples[inside], result[inside])
+    assert fall == pytest.approx(-falls_db, abs=0.5)
+    assert fall_db(samples[~quiet], result[~quiet]) == pytest.approx(0, abs=0.5)
+
+
+def test_a_note_that_goes_on_is_not_taken_for_noise():
+    noisy = noisy_melody()
+    note = 0.02 * np.sin(2 * np.pi * 1000 * np.arange(len(noisy)) / RATE)
+    result = reduce_noise(Sound(noisy + note[:, None].astype(np.float32), RATE)).samples
+    heard, wanted = in_pauses(result), in_pauses(note[:, None])
+    assert db(np.sum(heard * wanted) / np.sum(wanted**2)) == pytest.approx(0, abs=0.5)
+    assert fall_db(in_pauses(noisy), heard - wanted) < -6  # and there was noise
 
 
 @pytest.mark.parametrize("kind", ["noise", "chord"])
@@ -235,6 +294,8 @@ def test_silence_stays_silence():
     silence = Sound(np.zeros((RATE, 2), np.float32), RATE)
     assert not finish(silence, EVERYTHING).samples.any()
     assert set(measure(silence).values()) == {-200, 0}
+    nearly = Sound(np.full((RATE, 1), 1e-12, np.float32), RATE)
+    assert measure(nearly)["peak_db"] == -200
 
 
 def test_an_empty_channel_stays_empty():
@@ -290,6 +351,16 @@ def test_loudness_in_short_stretches_is_that_of_the_whole(channels, monkeypatch)
     monkeypatch.setattr(finishing, "STRETCH", 1)
     sound = Sound(samples.astype(np.float32), RATE)
     assert loudness(sound) == pytest.approx(expected, abs=1e-3)
+
+
+def test_half_a_second_is_measured_as_it_is():
+    wave = (
+        sine(500, seconds=0.45).samples * np.linspace(0, 1, round(0.45 * RATE))[:, None]
+    )
+    expected = pyloudnorm.Meter(RATE).integrated_loudness(wave.astype(float))
+    assert loudness(Sound(wave.astype(np.float32), RATE)) == pytest.approx(
+        expected, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("rate", [1000, 2000, 3000])
