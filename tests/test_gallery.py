@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers import gallery
-from helpers.audio import AudioError, Sound
+from helpers.audio import AudioError, AudioWarning, Sound
 from helpers.convolution import predictive_convolution
 from helpers.dials import Dials
 from helpers.files import load, save
@@ -104,6 +104,13 @@ def test_grid_pairs_every_a_with_every_b_but_itself(sounds):
         "one_to_three": (one, three),
         "two_to_three": (two, three),
     }
+
+
+def test_a_grid_is_in_the_order_of_names_whatever_order_it_is_given_in(sounds):
+    one, two, three = sounds
+    assert list(grid([two, one], [two, three])) == [
+        *("one_to_three", "one_to_two", "two_to_three")
+    ]
 
 
 def test_grid_refuses_two_sounds_of_one_name():
@@ -213,6 +220,13 @@ def test_a_batch_may_be_interrupted_again_and_again(pairs, tmp_path, monkeypatch
     made = count_saves(monkeypatch)
     render_all(pairs, MODELS, folder=tmp_path / "out")
     assert len(made) == 1
+
+
+def test_a_batch_may_go_on_with_other_models(pairs, tmp_path, monkeypatch):
+    done = interrupt(monkeypatch, pairs, {"other": Ridge()}, folder=tmp_path / "out")
+    board = render_all(pairs, RIDGE, folder=tmp_path / "out")
+    assert set(board["model"]) == {"ridge"}
+    assert names(tmp_path / "out") == {*done, *board["file"], "scoreboard.csv"}
 
 
 CHANGES = {
@@ -478,6 +492,8 @@ def test_a_full_disk_fails_alone(pairs, tmp_path, monkeypatch):
         (RIDGE, {"finishing": {"trim": True}}, "finishing"),
         (RIDGE, {"n_fft": 100}, "n_fft"),
         (RIDGE, {"n_jobs": 0}, "n_jobs=0"),
+        (RIDGE, {"n_jobs": 1.0}, "n_jobs=1.0"),
+        ("ridge", {}, r"write \['ridge'\], in brackets"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -721,6 +737,31 @@ def test_of_long_sounds_an_excerpt_is_rendered(sounds, tmp_path):
         {"x": (sounds[0], long)}, RIDGE, folder=tmp_path / "out", excerpt_seconds=1.5
     )
     assert load(tmp_path / "out" / "ridge_x.wav").n_samples == 1.5 * RATE
+
+
+def test_of_a_folder_every_file_gives_its_share_of_an_excerpt(
+    sounds, tmp_path, monkeypatch
+):
+    prepared, prepare_really = [], gallery.prepare
+
+    def prepare_and_note(a, b, **settings):
+        prepared.append(a)
+        return prepare_really(a, b, **settings)
+
+    monkeypatch.setattr(gallery, "prepare", prepare_and_note)
+    pairs = {"x": (sounds[0].parent, sounds[0])}  # B is one of three, of a second each
+    render_all(pairs, RIDGE, folder=tmp_path / "out", excerpt_seconds=1)
+    (a,) = prepared
+    lengths = [stretch.stop - stretch.start for stretch in a.stretches]
+    assert lengths == pytest.approx([0.5, 0.5], abs=0.05)  # or a little cross-faded
+
+
+def test_a_broken_file_in_a_folder_is_told_of_and_the_others_are_read(sounds, tmp_path):
+    (sounds[0].parent / "broken.wav").write_bytes(b"RIFF")
+    pairs = {"x": (sounds[0].parent, sounds[0])}
+    with pytest.warns(AudioWarning, match=r"broken\.wav .*left out"):
+        board = render_all(pairs, RIDGE, folder=tmp_path / "out", n_jobs=1)
+    assert "error" not in board
 
 
 @pytest.mark.parametrize(
