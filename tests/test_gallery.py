@@ -153,6 +153,13 @@ def test_no_pairs_give_an_empty_scoreboard(tmp_path):
     assert len(board) == 0
 
 
+def test_renders_that_score_alike_stay_in_their_order():
+    rows = [{"file": str(i)} | dict.fromkeys(gallery.SCORES, 0.5) for i in range(40)]
+    best = {"file": "best"} | dict.fromkeys(gallery.SCORES, 0.9)
+    board = gallery.rank([*rows, best])
+    assert list(board["file"]) == ["best", *map(str, range(40))]
+
+
 def test_each_sound_is_read_once_per_pair(pairs, tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(gallery, "load", lambda path: read.append(path) or load(path))
@@ -295,6 +302,17 @@ def test_every_model_of_the_catalogue_can_be_told_apart():
         told.add(gallery.fingerprint(regressor, recipe, ["a", "b"], settings))
     assert len(told) == len(CATALOGUE)
     assert "" not in told
+
+
+def test_a_checksum_is_of_the_contents_and_empty_where_a_file_is_missing(sounds):
+    one, two, _ = sounds
+    copy = one.with_name("copy.wav")
+    copy.write_bytes(one.read_bytes())
+    assert gallery.checksum(copy) == gallery.checksum(one) != gallery.checksum(two)
+    assert gallery.checksum((one, two)) != gallery.checksum((two, one))
+    gone = one.with_name("gone.wav")
+    for source in (gone, one.parent, (one, gone)):
+        assert gallery.checksum(source) == ""
 
 
 class Own(Ridge):
