@@ -62,7 +62,7 @@ def _moving(impulse: np.ndarray, source: np.ndarray, length: int) -> np.ndarray:
     length = int(np.clip(length, 2, len(impulse)))
     output = np.zeros((len(source) + 2 * length, source.shape[1]))
     fade = get_window("hann", length)[:, None]
-    hop = max(length // 2, 1)
+    hop = length // 2
     for start in range(-hop, len(source), hop):
         there = max(start, 0) / len(source) * (len(impulse) - length)
         piece = np.zeros((length, source.shape[1]))

@@ -98,13 +98,6 @@ def test_a_moving_impulse_begins_at_the_beginning_of_a():
     np.testing.assert_allclose(result, [*heard, *np.zeros(50)], atol=1e-6)
 
 
-def test_a_moving_impulse_of_one_sample_changes_nothing():
-    a = small([0.5, 0.25], rate=16_000)  # one sample at half the rate
-    b = small([0.5, 1, -0.25, 0.5])
-    result = classic_convolution(a, b, moving_seconds=1).samples
-    np.testing.assert_allclose(result, b.samples, atol=1e-6)
-
-
 @pytest.mark.parametrize("value", [0, np.nan])
 def test_what_is_no_sound_is_refused_by_name(value):
     good, bad = small([1, 0.5]), small([value, value])
