@@ -170,30 +170,33 @@ def test_restart_and_run_all_draws_every_picture_and_loads_every_sound(notebook)
     )
 
 
-def check_at_the_result(page):
-    """Check that the last player is that of the result, and in sight."""
-    player = page.locator("audio").last
+@pytest.fixture
+def quick(request, browser, address, project):
+    """Open a copy of the notebook that compares one model only, in either Jupyter."""
+    place = getattr(request, "param", "notebooks")
+    text = (project / NOTEBOOK).read_text("utf-8")
+    text = text.replace("compare = None", "compare = ['nearest_path']")
+    (project / "quick.ipynb").write_text(text, "utf-8")
+    url = urlsplit(address)
+    page = open_page(browser, url._replace(path=f"/{place}/quick.ipynb").geturl())
+    yield page
+    sessions = f"{url.scheme}://{url.netloc}/api/sessions"
+    for session in page.request.get(f"{sessions}?{url.query}").json():
+        if session["path"] == "quick.ipynb":  # or its kernel would stay in memory
+            page.request.delete(f"{sessions}/{session['id']}?{url.query}")
+    page.close()
+
+
+@pytest.mark.parametrize("quick", ["notebooks", "lab/tree"], indirect=True)
+def test_after_run_all_the_user_sees_the_result(quick):
+    restart_and_run_all(quick)
+    player = quick.locator("audio").last
     assert "voice_to_drums.wav" in player.locator("..").inner_text()
-    page.wait_for_function(
+    quick.wait_for_function(
         "() => {const place = [...document.querySelectorAll('audio')].pop()"
         ".getBoundingClientRect(); return place.top >= 0 && "
         "place.bottom <= window.innerHeight}",
     )
-
-
-def test_after_run_all_the_user_sees_the_result(notebook):
-    check_at_the_result(notebook)
-
-
-def test_in_jupyterlab_too_the_user_sees_the_result(browser, address, project):
-    text = (project / NOTEBOOK).read_text("utf-8")
-    quick = text.replace("compare = None", "compare = ['nearest_path']")
-    (project / "quick.ipynb").write_text(quick, "utf-8")
-    address = address.replace(f"notebooks/{NOTEBOOK}", "lab/tree/quick.ipynb")
-    page = open_page(browser, address)
-    restart_and_run_all(page)
-    check_at_the_result(page)
-    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -218,49 +221,50 @@ def test_the_web_page_is_whole_without_a_network(scheme, browser, exported):
     page.close()
 
 
-def test_a_slider_is_turned_and_its_sound_plays(notebook):
+def test_a_slider_is_turned_and_its_sound_plays(quick):
     def as_set():
-        return notebook.locator("figure", has_text="as set").locator("audio")
+        return quick.locator("figure", has_text="as set").locator("audio")
 
+    restart_and_run_all(quick)
     assert as_set().count() == 0
-    button = notebook.get_by_role("button", name="Render")
+    button = quick.get_by_role("button", name="Render")
     button.scroll_into_view_if_needed()
     button.click()
     as_set().first.wait_for(state="attached")
-    await_none(notebook, SILENT)
+    await_none(quick, SILENT)
     first = as_set().get_attribute("src")
-    notebook.get_by_role("slider").first.press("ArrowLeft")
-    notebook.get_by_role("slider").first.press("PageDown")
+    quick.get_by_role("slider").first.press("ArrowLeft")
+    quick.get_by_role("slider").first.press("PageDown")
     button.click()
-    notebook.wait_for_function(
+    quick.wait_for_function(
         "first => {const player = [...document.querySelectorAll('figure')]"
         ".find(f => f.textContent.includes('as set'))?.querySelector('audio');"
         "return player && player.src != first}",
         arg=first,
     )
-    await_none(notebook, COMPLAINTS)
+    await_none(quick, COMPLAINTS)
 
 
-def test_another_file_in_the_first_cell_gives_another_result(notebook):
-    notebook.locator(".cm-line", has_text="fileB = ").first.click()
-    notebook.keyboard.press("Home")
-    notebook.keyboard.press("Shift+End")
-    notebook.keyboard.insert_text('fileB = "input_audio/later.wav"')
-    restart_and_run_all(notebook)
-    check_whole(notebook)
-    seconds = notebook.evaluate(SECONDS)
+def test_another_file_in_the_first_cell_gives_another_result(quick):
+    quick.locator(".cm-line", has_text="fileB = ").first.click()
+    quick.keyboard.press("Home")
+    quick.keyboard.press("Shift+End")
+    quick.keyboard.insert_text('fileB = "input_audio/later.wav"')
+    restart_and_run_all(quick)
+    await_none(quick, COMPLAINTS)
+    seconds = quick.evaluate(SECONDS)
     result = "the result (0.7 s): output_audio/voice_to_later.wav"
     assert seconds[result] == pytest.approx(LATER_B_SECONDS)
 
 
-def test_a_wrong_name_shows_one_sentence(notebook):
-    notebook.locator(".cm-line", has_text="fileB = ").first.click()
-    notebook.keyboard.press("Home")
-    notebook.keyboard.press("Shift+End")
-    notebook.keyboard.insert_text('fileB = "durms.wav"')
-    restart_and_run_all(notebook, complete=False)
-    notebook.wait_for_function(f"({COMPLAINTS}).length > 0")
-    (shown,) = notebook.evaluate(COMPLAINTS)
+def test_a_wrong_name_shows_one_sentence(quick):
+    quick.locator(".cm-line", has_text="fileB = ").first.click()
+    quick.keyboard.press("Home")
+    quick.keyboard.press("Shift+End")
+    quick.keyboard.insert_text('fileB = "durms.wav"')
+    restart_and_run_all(quick, complete=False)
+    quick.wait_for_function(f"({COMPLAINTS}).length > 0")
+    (shown,) = quick.evaluate(COMPLAINTS)
     assert shown.strip().startswith(
         "AudioError: durms.wav cannot be read (it is not there, nor in input_audio): "
         "check the name, perhaps it is input_audio/drums.wav"
