@@ -794,6 +794,25 @@ def test_a_setting_that_cannot_work_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"models": ["rigde"]},
+        {"models": "ridge"},
+        {"n_fft": 100},
+        {"hop_length": 0},
+        {"seed": -1},
+        {"excerpt_seconds": 0},
+    ],
+)
+def test_settings_can_be_checked_before_there_is_a_sound(wrong):
+    right = {"models": ["ridge", Ridge()], "n_fft": 2048, "hop_length": 512, "seed": 1}
+    right["excerpt_seconds"] = None
+    gallery.check_settings(**right)
+    with pytest.raises(AudioError):
+        gallery.check_settings(**right | wrong)
+
+
 def test_a_folder_may_be_a(sounds, tmp_path):
     folder = sounds[0].parent
     pairs = {"x": (folder, sounds[0])}
