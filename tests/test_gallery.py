@@ -30,6 +30,7 @@ from helpers.files import load, save
 from helpers.finishing import Finishing, finish
 from helpers.gallery import grid, render_all
 from helpers.models import CATALOGUE, make_model
+from helpers.scores import score
 
 RATE = 8000
 BINS = next(name for name, model in CATALOGUE.items() if model.recipe == "bins")
@@ -174,6 +175,14 @@ def test_only_a_few_pairs_are_read_ahead(sounds, tmp_path, monkeypatch):
     pairs = {str(i): tuple(sounds[:2]) for i in range(9)}
     interrupt(monkeypatch, pairs, RIDGE, folder=tmp_path / "out", after=1)
     assert len(read) < 2 * len(pairs)
+
+
+def test_the_scores_of_a_render_are_those_that_it_has_alone(sounds, tmp_path):
+    a, b = (load(sound) for sound in sounds[:2])
+    board = render_all({"x": tuple(sounds[:2])}, RIDGE, folder=tmp_path / "out")
+    alone = score({"ridge": predictive_convolution(a, b, model=Ridge())}, a, b)
+    # The same sums: but for the last bits, which threads may change.
+    np.testing.assert_allclose(board[gallery.SCORES], alone[gallery.SCORES], rtol=1e-9)
 
 
 def test_trimmed_sounds_are_scored_before_they_are_trimmed(sounds, tmp_path):
