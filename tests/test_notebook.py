@@ -17,11 +17,10 @@ from copies import NOTEBOOK, copy_project, read_notebook, write_sound
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from helpers.audio import AudioError, Sound
+from helpers.audio import AudioError
 from helpers.dials import Dials
 from helpers.gallery import COLUMNS
 from helpers.models import CATALOGUE
-from helpers.spectrum import make_stft
 
 HEADINGS = [
     "# Predictive Convolution",
@@ -272,14 +271,6 @@ def test_a_wrong_setting_is_refused_before_any_sound_is_read(name, value, words)
     exec(f"{settings.source}\n{name} = {value!r}", names)
     with pytest.raises(AudioError, match=re.escape(words)):
         exec(code, names)
-
-
-def test_phases_are_found_for_a_slow_sound_in_long_frames():
-    code = next(c.source for c in read_notebook().cells if "\nturns = " in c.source)
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, (20_000, 1))
-    b, stft = Sound(noise.astype(np.float32), 1000), make_stft(1000, 16384, 4096)
-    names = {"np": np, "n_fft": 16384, "rate": 1000, "stft": stft, "seed": 0}
-    exec(code, names | {"b": b, "put_together": b})
 
 
 def test_it_is_stored_without_outputs():
