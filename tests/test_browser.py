@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -41,10 +40,6 @@ COMPLAINTS = """[...document.querySelectorAll(
     "[data-mime-type$=error], [data-mime-type$=stderr]")].map(e => e.textContent)"""
 UNRUN = """[...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
     .map(prompt => prompt.textContent).filter(text => !/[0-9]/.test(text))"""
-# A kernel that is asked to restart before it has answered once may never answer.
-CONNECTED = """async name => (await (await fetch("/api/sessions")).json()).some(
-    session => session.path == name && session.kernel.connections > 0
-    && session.kernel.execution_state == "idle")"""
 SECONDS = """Object.fromEntries([...document.querySelectorAll("figure")].map(figure =>
     [figure.textContent.trim(), figure.querySelector("audio").duration]))"""
 
@@ -111,10 +106,12 @@ def open_page(browser, address):
     page.set_default_timeout(MINUTE)
     page.goto(address)
     page.locator(".jp-Notebook-cell").first.wait_for()
-    # A menu that is used before asks for a kernel instead of restarting it.
+    # A menu that is used before the page has a kernel asks for one; a kernel that is
+    # asked to restart before it has answered once may never answer.
     name = page.locator(".jp-Toolbar-kernelName", has_text="Python 3")
     name.wait_for(state="attached")
-    page.wait_for_function(CONNECTED, arg=Path(urlsplit(address).path).name)
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    idle.first.wait_for(state="attached")
     return page
 
 
