@@ -159,11 +159,10 @@ class FramePath(RegressorMixin, BaseEstimator):
         for level in np.unique(rounded):
             rows = rounded == level
             asked = audible(bands[rows] + level)
-            products = 2 * asked @ known[level].T
-            sizes = (asked**2).sum(axis=1)[:, np.newaxis] + (known[level] ** 2).sum(
-                axis=1
-            )
-            squares[rows] = sizes - products
+            size_asked = (asked**2).sum(axis=1)[:, np.newaxis]
+            size_known = (known[level] ** 2).sum(axis=1)
+            products = asked @ known[level].T
+            squares[rows] = size_asked + size_known - 2 * products
         return np.sqrt(np.maximum(squares, 0) / self.n_bands)
 
     def _dissonances(self, tones):

@@ -385,9 +385,7 @@ def _convolve_borrowed(a, b, plan, model, *, stft, dials):
     borrowed, song = choose(a, b, plan, model, stft=stft, dials=dials)
     dynamics = along(dials.dynamics, seconds_of(np.arange(len(borrowed)), stft=stft))
     output = allocate(b.n_samples, b.n_channels)
-    for rows in frame_blocks(len(borrowed), n_channels=max(a.n_channels, b.n_channels)):
-        spectrum_b = analyse(b.samples, stft=stft, rows=rows)
-        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
+    for rows, spectrum_b, picked in _spectra(a, b, borrowed, stft=stft):
         if song is not None:
             picked = sing(picked, spectrum_b, song, a.samples, rows=rows, stft=stft)
         described = plan.described_a[borrowed[rows]]
@@ -409,14 +407,20 @@ def _convolve_averaged(a, b, plan, model, *, stft, dials):
     borrowed = plan.borrowed
     dynamics = along(dials.dynamics, seconds_of(np.arange(len(borrowed)), stft=stft))
     output = allocate(b.n_samples, b.n_channels)
-    for rows in frame_blocks(len(borrowed), n_channels=max(a.n_channels, b.n_channels)):
-        spectrum_b = analyse(b.samples, stft=stft, rows=rows)
-        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
+    for rows, spectrum_b, picked in _spectra(a, b, borrowed, stft=stft):
         picked *= np.float32(plan.level)
         magnitude = predict_magnitudes(averages, plan.aligned[rows])
         spectrum = borrow(spectrum_b, picked, magnitude, dynamics=dynamics[rows])
         synthesise(output, spectrum, stft=stft, first=rows.start)
     return Sound(output, b.rate)
+
+
+def _spectra(a, b, borrowed, *, stft):
+    # Some hundred frames of B at a time, and those of A that they borrow.
+    for rows in frame_blocks(len(borrowed), n_channels=max(a.n_channels, b.n_channels)):
+        spectrum_b = analyse(b.samples, stft=stft, rows=rows)
+        picked = rfft(pick_frames(a.samples, borrowed[rows], stft=stft), axis=2)
+        yield rows, spectrum_b, picked
 
 
 def choose(
@@ -454,16 +458,17 @@ def choose(
     melody = along(dials.melody, seconds)
     jump_cost = model.jump_cost * (2 * continuity) ** 3
     tones_a, tones_b = tones(a, b, plan.numbers, melody=melody, stft=stft)
-    if tones_b.any():
-        known = np.hstack([plan.described_a[plan.numbers], tones_a])
-        asked = np.hstack([plan.aligned, tones_b])
-        learner = clone(model).fit(known, plan.numbers)
-        borrowed = learner.predict(asked, jump_cost=jump_cost)
-        tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]
-        return borrowed, make_song(a, borrowed, tones_a, tones_b, stft=stft)
-    if model.get_params() != plan.learner.get_params():
-        learner = clone(model).fit(plan.described_a[plan.numbers], plan.numbers)
-        return learner.predict(plan.aligned, jump_cost=jump_cost), None
-    if np.all(continuity == 0.5):
+    sings = tones_b.any()
+    as_planned = not sings and model.get_params() == plan.learner.get_params()
+    if as_planned and np.all(continuity == 0.5):
         return plan.borrowed, None
-    return plan.learner.predict(plan.aligned, jump_cost=jump_cost), None
+    if as_planned:
+        return plan.learner.predict(plan.aligned, jump_cost=jump_cost), None
+    known = np.hstack([plan.described_a[plan.numbers], tones_a])
+    asked = np.hstack([plan.aligned, tones_b])
+    learner = clone(model).fit(known, plan.numbers)
+    borrowed = learner.predict(asked, jump_cost=jump_cost)
+    if not sings:
+        return borrowed, None
+    tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]
+    return borrowed, make_song(a, borrowed, tones_a, tones_b, stft=stft)
