@@ -317,8 +317,7 @@ def fill_out(
     aligned: np.ndarray,
     *,
     frequencies: np.ndarray,
-    share: float = 0.6,
-    limit_db: float = 6,
+    share: float = 0.4,
 ) -> np.ndarray:
     """Find the gains that make frames of A nearly as full, or as bare, as B's are.
 
@@ -331,11 +330,9 @@ def fill_out(
         Descriptions of the frames of A that are borrowed, and of what was asked for.
     frequencies : ndarray of shape (n_bins,)
         Of the bins, in Hz.
-    share : float, default 0.6
+    share : float, default 0.4
         How much of the difference is made up for: more has more of B's shape, less is
         more like A.
-    limit_db : float, default 6
-        The most that a band is raised or lowered.
 
     Returns
     -------
@@ -347,7 +344,6 @@ def fill_out(
     wanted_level = audible(levels_of(aligned)).mean(axis=1, keepdims=True)
     below = bands.max(axis=1, keepdims=True) - bands
     gain_db = share * (wanted_level - mean_level) * below / (below + 10)
-    gain_db = np.clip(gain_db, -limit_db, limit_db)
     return gain_db @ mel_bands(frequencies, N_BANDS).T
 
 

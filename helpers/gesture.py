@@ -9,12 +9,14 @@ from itertools import pairwise
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
-from scipy.signal import ShortTimeFFT, find_peaks, lfilter
+from scipy.signal import ShortTimeFFT, find_peaks
 from scipy.signal.windows import hann
+from scipy.sparse import dia_array, diags_array, eye_array, vstack
+from scipy.sparse.linalg import spsolve
 
 from helpers.audio import Sound, allocate, spans
 from helpers.dials import Dial, along
-from helpers.estimators import N_BANDS, audible
+from helpers.estimators import N_BANDS, RANGE_DB, audible
 from helpers.frames import describe_sound, is_active, levels_of, spectral_flux
 from helpers.spectrum import cut_frames, frame_blocks, n_frames, seconds_of
 
@@ -126,49 +128,64 @@ def articulate(
     described: np.ndarray,
     described_b: np.ndarray,
     *,
-    frames_per_second: float,
-    level: float = 0.6,
-    n_rounds: int = 2,
-    step: float = 0.7,
-    leak: float = 0.65,
-    limit_db: float = 8,
+    flux: float = 6,
+    effort: float = 0.7,
+    limit_db: float = 12,
+    n_rounds: int = 3,
 ) -> np.ndarray:
     """Find the gain that leans into B's onsets and softens those that only A has.
 
-    First the mean level of the bands is brought nearer to B's. Then, where B's spectral
-    flux exceeds the sound's own, the gain rises and falls back at once (it keeps `leak`
-    of itself from frame to frame); where the sound moves and B does not, it dips.
+    Three wishes are met as well as they go together, in least squares: that the mean
+    level of the bands moves as B's does, that the spectral flux is B's, in proportion
+    to the sound's own, and that there is little gain. What is not heard and what falls
+    adds nothing to the flux, so that a gain changes what the equations are: they are
+    solved in turns (Gauss-Newton).
 
     Parameters
     ----------
     described, described_b : ndarray of shape (n_frames, N_BANDS + 2)
         Of the sound, at B's loudness already, and of B.
-    frames_per_second : float
-    level, step, leak : float
-        Shares from 0 to 1: of the difference of levels, and of what onsets lack in each
-        of `n_rounds`, that are made up for.
-    limit_db : float, default 8
-        The most that either part of the gain does.
+    flux, effort : float, default 6 and 0.7
+        What 1 dB that lacks in flux, and 1 dB of gain, weigh against 1 dB of level.
+    limit_db : float, default 12
+        The most that it does: what is hardly there is not to be made loud.
+    n_rounds : int, default 3
+        More change next to nothing.
 
     Returns
     -------
     ndarray of shape (n_frames,)
     """
     levels, wanted = levels_of(described), levels_of(described_b)
-    lower = audible(wanted).mean(axis=1) - audible(levels).mean(axis=1)
-    gain_db = level * (lower - lower[is_active(described_b)].mean())
-    gain_db = np.clip(gain_db, -limit_db, limit_db)
-    # B's flux counts in proportion to the sound's, over six seconds.
-    flux, flux_b = spectral_flux(levels), spectral_flux(wanted)
-    span = max(1, round(6 * frames_per_second))
-    size, size_b = (uniform_filter1d(x**2, span).clip(0) for x in (flux, flux_b))
-    flux_b = flux_b * np.sqrt(size / (size_b + 1e-3))
-    onsets_db = np.zeros_like(gain_db)
+    mean_b = audible(wanted).mean(axis=1)
+    lower = mean_b - audible(levels).mean(axis=1)
+    mean_b -= lower[is_active(described_b)].mean()
+    flux_b = spectral_flux(wanted)
+    size, size_b = ((x**2).mean() for x in (spectral_flux(levels), flux_b))
+    flux_b *= np.sqrt(size / (size_b + 1e-3))
+
+    gain_db = np.zeros(len(levels))
     for _ in range(n_rounds):
-        turned = levels + (gain_db + onsets_db)[:, np.newaxis]
-        onsets_db += lfilter([step], [1, -leak], flux_b - spectral_flux(turned))
-        onsets_db = np.clip(onsets_db, -limit_db, limit_db)
-    return gain_db + onsets_db
+        turned = audible(levels + gain_db[:, np.newaxis])
+        off_level = mean_b - turned.mean(axis=1)
+        off_flux = flux_b - spectral_flux(turned)
+        missing = np.concatenate([off_level, -effort * gain_db, flux * off_flux])
+        level_slopes, flux_slopes = _slopes(turned)
+        no_slopes = effort * eye_array(len(gain_db))
+        slopes = vstack([level_slopes, no_slopes, flux * flux_slopes])
+        gain_db += spsolve((slopes.T @ slopes).tocsc(), slopes.T @ missing)
+    return np.clip(gain_db, -limit_db, limit_db)
+
+
+def _slopes(levels_db: np.ndarray) -> tuple[dia_array, dia_array]:
+    # How much the mean level, and the flux, of each frame (a row) grow per dB of gain
+    # of each frame (a column): by the share of the bands that it moves.
+    heard = levels_db > -RANGE_DB
+    rising = np.diff(levels_db, axis=0, prepend=levels_db[:1]) > 0
+    here = (rising & heard).mean(axis=1)
+    before = (rising[1:] & heard[:-1]).mean(axis=1)
+    flux_slopes = diags_array(here) - diags_array(before, offsets=-1)
+    return diags_array(heard.mean(axis=1)), flux_slopes
 
 
 def duck(
@@ -176,7 +193,7 @@ def duck(
     wanted: np.ndarray,
     strokes: np.ndarray,
     *,
-    near_db: float = -4,
+    near_db: float = -5,
     far_db: float = 5,
 ) -> np.ndarray:
     """Find the gain that turns down what B has not.
@@ -230,7 +247,7 @@ def gesture_gain(
     centres = seconds_of(np.arange(len(described)), stft=stft)
     described[:, N_BANDS] += np.interp(centres, seconds, gain_db)
     described[:, N_BANDS] -= described[:, N_BANDS].max()
-    by_frame = articulate(described, described_b, frames_per_second=1 / stft.delta_t)
+    by_frame = articulate(described, described_b)
     within = seconds.clip(centres[0], centres[-1])  # a cubic curve flies off beyond
     gain_db += CubicSpline(centres, by_frame)(within)
 
