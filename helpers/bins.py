@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from scipy.fft import fft, ifft
-from scipy.signal import ShortTimeFFT
+from scipy.signal import ShortTimeFFT, hilbert
 from sklearn.base import RegressorMixin
 
 from helpers.audio import Sound, allocate
@@ -154,8 +154,42 @@ def predict_bins(
     return ifft(spectrum, axis=1).real / np.float32(FULL_SCALE)
 
 
+def turn_frames(
+    frames: np.ndarray, before: np.ndarray, *, stft: ShortTimeFFT
+) -> np.ndarray:
+    """Turn the phase of each frame as a whole, so that it goes on from the last one.
+
+    Frames that are mirrored in time do not agree where they overlap: now they add up,
+    now they cancel out, which flutters at the rate of frames. Magnitudes stay.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_channels, n_frames, n_fft)
+    before : ndarray of shape (n_channels, 0 or 1, n_fft)
+        The turned frame that they go on from, if there is one.
+    stft : ShortTimeFFT
+
+    Returns
+    -------
+    ndarray of shape (n_channels, n_frames, n_fft)
+        Float32.
+    """
+    analytic = hilbert(np.concatenate([before, frames], axis=1), axis=2)
+    faded = analytic * stft.dual_win
+    earlier, later = faded[:, :-1, stft.hop :], faded[:, 1:, : -stft.hop]
+    agreement = (earlier * later.conj()).sum(axis=2, keepdims=True)
+    analytic[:, 1:] *= np.exp(1j * np.cumsum(np.angle(agreement), axis=1))
+    return analytic[:, before.shape[1] :].real.astype(np.float32)
+
+
 def convolve_bins(
-    a: Sound, b: Sound, model: RegressorMixin, *, stft: ShortTimeFFT, seed: int = 42
+    a: Sound,
+    b: Sound,
+    model: RegressorMixin,
+    *,
+    stft: ShortTimeFFT,
+    turned: bool = False,
+    seed: int = 42,
 ) -> Sound:
     """Learn from A bin by bin, and predict every channel of B.
 
@@ -166,6 +200,8 @@ def convolve_bins(
     model : scikit-learn regressor
         Cloned, never changed.
     stft : ShortTimeFFT
+    turned : bool, default False
+        Whether predicted frames go through `turn_frames`.
     seed : int, default 42
         Chooses the bins to learn from.
     """
@@ -174,12 +210,15 @@ def convolve_bins(
     fitted = fit_bins(sample_bins(table, n_fft=n_fft, seed=seed), model)
     output = allocate(b.n_samples, b.n_channels)
     n_rows = n_frames(b.n_samples, stft=stft)
+    before = np.zeros((b.n_channels, 0, n_fft), np.float32)
     for rows in frame_blocks(n_rows, n_channels=b.n_channels):
         frames = cut_frames(b.samples, stft=stft, rows=rows)
         predicted = predict_bins(
             fitted, bin_table(frames.reshape(-1, n_fft)), n_fft=n_fft
         )
-        overlap_add(
-            output, predicted.reshape(frames.shape), stft=stft, first=rows.start
-        )
+        predicted = predicted.reshape(frames.shape)
+        if turned:
+            predicted = turn_frames(predicted, before, stft=stft)
+            before = predicted[:, -1:]
+        overlap_add(output, predicted, stft=stft, first=rows.start)
     return Sound(output, b.rate)

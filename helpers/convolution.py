@@ -118,11 +118,14 @@ def render(
     if blend[:, 1].max() == 0:
         return pair.b
     stft = pair.stft
-    if recipe == "bins":
-        sound = convolve_bins(pair.a, pair.b, regressor, stft=stft, seed=pair.seed)
-    else:
+    if recipe == "frames":
         plan = pair.plan
         sound = convolve_frames(pair.a, pair.b, plan, regressor, stft=stft, dials=dials)
+    else:
+        turned = recipe == "turned bins"
+        sound = convolve_bins(
+            pair.a, pair.b, regressor, stft=stft, turned=turned, seed=pair.seed
+        )
     check_prediction(sound, model)
     sound = mix(pair.b, sound, blend=blend, stft=stft)
     if recipe == "frames":

@@ -101,7 +101,7 @@ CATALOGUE = {
             max_iter=580,
             random_state=seed,
         ),
-        "bins",
+        "turned bins",
         "follows the last thing it saw: the gesture sound, each frame mirrored",
     ),
     "lasso_lars_cv": Model(
@@ -113,7 +113,7 @@ CATALOGUE = {
         lambda seed: RANSACRegressor(
             stop_probability=0.42, max_skips=50, random_state=seed
         ),
-        "bins",
+        "turned bins",
         "trusts quiet bins, calls the rest outliers: the gesture sound, mirrored",
     ),
     "linear_no_intercept": Model(
@@ -180,8 +180,9 @@ def make_model(
         Not fitted. One that is given gets its columns on one scale first, for many
         models stumble over decibels of different spread; not so a `FramePath`, or a
         pipeline, which has ways of its own.
-    recipe : {"bins", "frames"}
-        The recipe that suits it; "frames" for a regressor that is given.
+    recipe : {"bins", "turned bins", "frames"}
+        The recipe that suits it; "frames" for a regressor that is given. "turned bins"
+        are those of models that mirror each frame: see `helpers.bins.turn_frames`.
 
     Raises
     ------

@@ -185,12 +185,12 @@ def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
     ax : Axes
     board : DataFrame
         A row a sound, with ``model``, ``timbre``, ``structure`` and ``kind``: "frames",
-        "bins" or "for comparison", each with its own mark.
+        "bins", "turned bins" or "for comparison", each with its own mark.
     lowest : float
         What has less timbre stands at the left edge, with an arrow.
     """
-    marks = {"frames": "o", "bins": "s", "for comparison": "D"}
-    colours = {"frames": "#CC79A7", "bins": COLOURS["other"], "for comparison": "black"}
+    marks = {"frames": "o", "bins": "s", "turned bins": "^", "for comparison": "D"}
+    colours = {"frames": "#CC79A7", "for comparison": "black"}
     board = board.dropna(subset=["timbre", "structure"])
     for kind, rows in board.groupby("kind", sort=False):
         ax.plot(
@@ -198,7 +198,7 @@ def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:
             rows["structure"],
             linestyle="none",
             marker=marks[kind],
-            color=colours[kind],
+            color=colours.get(kind, COLOURS["other"]),
             label=kind,
         )
     ax.margins(x=0.2, y=0.12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.fft import fft
+from scipy.fft import fft, rfft
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LassoLarsCV, LinearRegression
 
@@ -17,6 +17,7 @@ from helpers.bins import (
     predict_bins,
     sample_bins,
     spread_frames,
+    turn_frames,
 )
 from helpers.spectrum import analyse, cut_frames, make_stft, overlap_add
 
@@ -257,3 +258,63 @@ def test_the_seed_chooses_the_bins_that_are_learned(bursts):
     np.testing.assert_array_equal(first, imag)
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
+
+
+# Frames that are turned ---------------------------------------------------------------
+
+NONE_BEFORE = np.zeros((1, 0, N_FFT), np.float32)
+
+
+@pytest.fixture(scope="module")
+def hum() -> np.ndarray:
+    """Cut a steady tone of 1 kHz into frames."""
+    samples = np.sin(2 * np.pi * 1000 / 44100 * np.arange(8192)).astype(np.float32)
+    return cut_frames(samples[:, np.newaxis], stft=STFT_256)[:, 8:-8]
+
+
+def loudness_range_db(frames: np.ndarray) -> float:
+    """Measure how much the loudness of overlapping frames changes, in dB."""
+    output = np.zeros((frames.shape[1] * STFT_256.hop + 2 * N_FFT, 1), np.float32)
+    overlap_add(output, frames, stft=STFT_256, first=8)
+    inside = output[10 * STFT_256.hop : (4 + frames.shape[1]) * STFT_256.hop]
+    # In stretches of 441 samples: ten periods of the tone.
+    stretches = inside[: len(inside) // 441 * 441].reshape(-1, 441)
+    power_db = 10 * np.log10((stretches**2).mean(axis=1) + 1e-12)
+    return np.ptp(power_db)
+
+
+def test_frames_whose_phases_disagree_are_turned_until_they_agree(hum):
+    phases = np.random.default_rng(0).uniform(-np.pi, np.pi, hum.shape[:2])
+    spectrum_of = rfft(hum, axis=2) * np.exp(1j * phases)[..., np.newaxis]
+    scattered = np.fft.irfft(spectrum_of, axis=2).astype(np.float32)
+    assert loudness_range_db(scattered) > 3
+    turned = turn_frames(scattered, NONE_BEFORE, stft=STFT_256)
+    assert loudness_range_db(turned) < 0.5
+
+
+def test_frames_that_go_on_from_each_other_stay_as_they_are(hum):
+    # A window of 256 samples parts 1 kHz from its mirror image at -1 kHz by 1 %.
+    turned = turn_frames(hum, NONE_BEFORE, stft=STFT_256)
+    np.testing.assert_allclose(turned, hum, atol=0.01)
+
+
+def test_turned_frames_keep_their_magnitudes(bursts):
+    frames = cut_frames(bursts.samples[:9000], stft=STFT_256)[:, :, ::-1]
+    before = np.zeros((2, 0, N_FFT), np.float32)
+    turned = turn_frames(frames, before, stft=STFT_256)
+    old, new = (np.abs(rfft(x, axis=2))[:, :, 1:-1] for x in (frames, turned))
+    np.testing.assert_allclose(new, old, atol=1e-4)
+    assert np.abs(turned - frames).max() > 0.01
+
+
+def test_turned_frames_go_on_from_those_of_the_block_before(bursts, monkeypatch):
+    settings = {"stft": STFT_256, "turned": True}
+    b = Sound(bursts.samples[:9000], bursts.rate)
+    model = LinearRegression()
+    whole = convolve_bins(bursts, b, model, **settings)
+    monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 20)
+    pieces = convolve_bins(bursts, b, model, **settings)
+    # What a frame has at 0 Hz and at half the rate turns into nothing and is not there
+    # for the next block.
+    scale = np.abs(whole.samples).max()
+    np.testing.assert_allclose(pieces.samples, whole.samples, atol=0.02 * scale)
