@@ -171,8 +171,8 @@ def articulate(
         off_flux = flux_b - spectral_flux(turned)
         missing = np.concatenate([off_level, -effort * gain_db, flux * off_flux])
         level_slopes, flux_slopes = _slopes(turned)
-        no_slopes = effort * eye_array(len(gain_db))
-        slopes = vstack([level_slopes, no_slopes, flux * flux_slopes])
+        gain_slopes = effort * eye_array(len(gain_db))
+        slopes = vstack([level_slopes, gain_slopes, flux * flux_slopes])
         gain_db += spsolve((slopes.T @ slopes).tocsc(), slopes.T @ missing)
     return np.clip(gain_db, -limit_db, limit_db)
 

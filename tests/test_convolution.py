@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers import audio, convolution, spectrum
 from helpers.audio import AudioError, Sound, resample
+from helpers.bins import convolve_bins
 from helpers.classic import classic_convolution
 from helpers.convolution import (
     check_prediction,
@@ -214,9 +215,19 @@ def test_blocks_give_the_whole(model, hop_length, tone, bursts, monkeypatch):
     monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 20)
     pieces = predictive_convolution(tone, bursts, **settings).samples
     # Sums in another order: some steps of float32, which a fitted line carries further,
-    # until another band rises where all stood still: 0.1 dB of gain.
+    # and the articulation after it once more.
     atol = 2e-3 if model == "ridge" else 1e-5
     np.testing.assert_allclose(pieces, whole, atol=atol)
+
+
+@pytest.mark.parametrize("model", ["passive_aggressive", "ransac"])
+def test_models_that_mirror_frames_have_them_turned(model, tone, bursts):
+    pair = prepare(tone, part(bursts, 0.3))
+    regressor, _ = make_model(model, seed=pair.seed)
+    expected = convolve_bins(
+        pair.a, pair.b, regressor, stft=pair.stft, turned=True, seed=pair.seed
+    )
+    np.testing.assert_array_equal(render(pair, model).samples, expected.samples)
 
 
 def test_all_models_of_a_pair_share_one_plan(tone, bursts, monkeypatch):
