@@ -164,9 +164,9 @@ def align(
     described_a: np.ndarray,
     learner: FramePath,
     *,
-    n_rounds: int = 3,
+    n_rounds: int = 2,
     balance: float = 0.4,
-    n_study: int = 512,
+    n_study: int = 384,
 ) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is heard.
 
@@ -183,12 +183,12 @@ def align(
         All frames of B and of A.
     learner : FramePath
         Fitted to the frames of A to learn from.
-    n_rounds : int, default 3
-        Rotations; a fourth changes little.
+    n_rounds : int, default 2
+        Rotations, one at least; a third changes little.
     balance : float, default 0.4
         How much of the difference between A's mean and the mean of what was chosen is
         made up for: more has more of A's proportions and less of B's shape.
-    n_study : int, default 512
+    n_study : int, default 384
         Frames of B to learn the rotation from, in stretches spread over B.
 
     Returns
@@ -203,7 +203,7 @@ def align(
     pairs = study[heard]
     levels = audible(levels_of(described_b))
     loudness = described_b[:, [N_BANDS]]
-    colour_a = learner.bands_.mean(axis=0)
+    colour_a = described_a[learner.y_, :N_BANDS].mean(axis=0)
     colour_b = described_b[pairs, :N_BANDS].mean(axis=0)
     aligned = described_b.copy()
     aligned[:, :N_BANDS] = audible(levels + colour_a - colour_b) - loudness
@@ -212,7 +212,6 @@ def align(
         partners = audible(described_a[chosen, :N_BANDS] + loudness[pairs])
         turn = _rotation(levels[pairs], partners)
         aligned[:, :N_BANDS] = turn(levels) - loudness
-    chosen = learner.predict(aligned[study])[heard]
     missing = colour_a - described_a[chosen, :N_BANDS].mean(axis=0)
     aligned[:, :N_BANDS] += balance * missing
     return aligned
@@ -300,7 +299,9 @@ def borrow(
     ndarray of shape (n_channels, n_frames, n_bins)
     """
     counted_round = np.arange(len(spectrum_b)) % len(picked)
-    spectrum = (picked[counted_round] + picked.mean(axis=0)) / 2
+    spectrum = picked[counted_round]
+    if len(picked) > 1:
+        spectrum = 0.5 * (spectrum + picked.mean(axis=0))
     share = np.broadcast_to(np.float32(dynamics), spectrum.shape[1])[:, np.newaxis]
     size_a = np.linalg.norm(spectrum, axis=2, keepdims=True)
     size_b = np.linalg.norm(spectrum_b, axis=2, keepdims=True)
@@ -317,7 +318,7 @@ def fill_out(
     aligned: np.ndarray,
     *,
     frequencies: np.ndarray,
-    share: float = 0.4,
+    share: float = 0.6,
 ) -> np.ndarray:
     """Find the gains that make frames of A nearly as full, or as bare, as B's are.
 
@@ -330,7 +331,7 @@ def fill_out(
         Descriptions of the frames of A that are borrowed, and of what was asked for.
     frequencies : ndarray of shape (n_bins,)
         Of the bins, in Hz.
-    share : float, default 0.4
+    share : float, default 0.6
         How much of the difference is made up for: more has more of B's shape, less is
         more like A.
 

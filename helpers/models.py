@@ -37,7 +37,7 @@ class Model(NamedTuple):
 CATALOGUE = {
     "nearest_path": Model(
         lambda seed: FramePath(
-            jump_cost=5, flux_weight=0.5, loudness_weight=0.03, pitch_weight=3
+            jump_cost=5, step_weight=3, loudness_weight=2, pitch_weight=3
         ),
         "frames",
         "stretches of the sound that was learned, cut to the other's gesture",

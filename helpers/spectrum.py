@@ -13,7 +13,7 @@ from scipy.signal.windows import hann
 
 from helpers.audio import AudioError, release
 
-BLOCK_FRAMES = 1024  # frames in work at a time: 12 s at the default settings
+BLOCK_FRAMES = 512  # frames in work at a time: 6 s at the default settings
 
 
 def make_stft(rate: int, n_fft: int = 2048, hop_length: int = 512) -> ShortTimeFFT:
