@@ -93,26 +93,27 @@ class FramePath(RegressorMixin, BaseEstimator):
         asked, tones = self._split(X)
         # A distance of 1 is how far B's rows lie, on the whole, from their mean.
         unit = np.sqrt(asked.var(axis=0).sum()) + np.float32(1e-9)
-        asked, known = asked / unit, self.places_ / unit
-        steps = _steps(asked)
-        distances = _distances_to(known)
+        known, asked = self.places_ / unit, asked / unit
+        return self.y_[self._path(known, asked, tones, jump_cost)]
 
-        costs = self._costs(asked, steps, tones, known)
+    def _path(self, known, asked, tones, jump_cost):
+        # The cheapest way through A's rows, one for each of B's.
+        distances, steps = _distances_to(known), _steps(asked)
+        costs = self._costs(known, asked, tones)
         cost, _ = next(costs)
-        began = np.zeros(len(known), int)  # when the way to each frame last jumped
-        jumps = np.zeros((len(X), 2), int)  # where from, and when that way began
-        for t, (off, off_step) in enumerate(costs, start=1):
+        began = np.zeros(len(known), int)  # when the way to each row last jumped
+        jumps = np.zeros((len(asked), 2), int)  # where from, and when that way began
+        for t, (off, going_on) in enumerate(costs, start=1):
             best = cost.argmin()
             jumps[t] = best, began[best]
-            cost -= cost[best]  # only differences count, and small ones are precise
             landing = distances(known[best] + steps[t])
-            by_jump = jump_cost[t] + self.step_weight * landing
-            going_on = off_step
+            jumping = jump_cost[t] + self.step_weight * landing
+            cost -= cost[best]  # only differences count, and small ones are precise
             going_on[1:] += cost[:-1]
             began[1:] = began[:-1]
-            began[by_jump < going_on] = t
-            cost = off + np.minimum(going_on, by_jump)
-        return self.y_[_way_back(cost.argmin(), began, jumps)]
+            began[jumping < going_on] = t
+            cost = off + np.minimum(going_on, jumping)
+        return _way_back(cost.argmin(), began, jumps)
 
     def _split(self, X):  # noqa: N803
         # Where rows lie, in all bands and in loudness, and which pitches they have.
@@ -122,19 +123,20 @@ class FramePath(RegressorMixin, BaseEstimator):
         places[:, self.n_bands] *= self.loudness_weight
         return places, X[:, self.n_bands + 2 :].astype(np.float32)
 
-    def _costs(self, asked, steps, tones, known):
-        # For each row how far off all of A's frames are, and how far the steps that
-        # lead to them from the frames before them.
-        distances, step_distances = _distances_to(known), _distances_to(_steps(known))
+    def _costs(self, known, asked, tones):
+        # For each of B's rows how far off all of A's are, and how far off the steps
+        # that go on to them.
+        known_steps, steps = _steps(known), _steps(asked)
+        distances, step_distances = _distances_to(known), _distances_to(known_steps)
         n_block = max(1, BLOCK_VALUES // len(known))
         for first in range(0, len(asked), n_block):
             rows = slice(first, first + n_block)
             off = distances(asked[rows])
             if tones.shape[1]:
                 off += self._dissonances(tones[rows])
-            off_step = self.step_weight * step_distances(steps[rows])
-            off_step[:, self.starts_] = np.inf  # nothing goes on to these
-            yield from zip(off, off_step, strict=True)
+            going_on = self.step_weight * step_distances(steps[rows])
+            going_on[:, self.starts_] = np.inf  # nothing goes on to these
+            yield from zip(off, going_on, strict=True)
 
     def _dissonances(self, tones):
         # How much of the rows' pitches each of A's rows has not.

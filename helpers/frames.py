@@ -236,21 +236,20 @@ def _rotation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray
 
 @dataclass(frozen=True)
 class Plan:
-    """Which frame of A each frame of B borrows, and what that was decided from."""
+    """What the frames of A that B borrows are predicted from."""
 
     learner: FramePath  # fitted to A's frames
     described_a: np.ndarray  # (n_frames_a, N_BANDS + 2)
     described_b: np.ndarray  # (n_frames_b, N_BANDS + 2)
     numbers: np.ndarray  # (n_rows,) frames of A that were learned from
     aligned: np.ndarray  # (n_frames_b, N_BANDS + 2) B's descriptions where A lives
-    borrowed: np.ndarray  # (n_frames_b,) number of a frame of A
     level: float  # of B over that of A
 
 
 def make_plan(
     a: Sound, b: Sound, learner: FramePath, *, stft: ShortTimeFFT, seed: int = 42
 ) -> Plan:
-    """Describe A and B, fit the learner on A, align B and predict what it borrows.
+    """Describe A and B, fit the learner on A, and align B.
 
     Parameters
     ----------
@@ -267,9 +266,8 @@ def make_plan(
     numbers = choose_frames(a, described_a, stft=stft, seed=seed)
     learner.fit(described_a[numbers], numbers)
     aligned = align(described_b, described_a, learner)
-    borrowed = learner.predict(aligned)
     level = rms_of(b) / rms_of(a)
-    return Plan(learner, described_a, described_b, numbers, aligned, borrowed, level)
+    return Plan(learner, described_a, described_b, numbers, aligned, level)
 
 
 def borrow(
@@ -401,7 +399,7 @@ def _convolve_averaged(a, b, plan, model, *, stft, dials):
     # Of A's frames only the phases are borrowed.
     roots = magnitude_roots(a, plan.numbers, stft=stft)
     averages = fit_magnitudes(model, plan.described_a[plan.numbers], roots)
-    borrowed = plan.borrowed
+    borrowed = plan.learner.predict(plan.aligned)
     dynamics = along(dials.dynamics, seconds_of(np.arange(len(borrowed)), stft=stft))
     output = allocate(b.n_samples, b.n_channels)
     for rows, spectrum_b, picked in _spectra(a, b, borrowed, stft=stft):
@@ -455,17 +453,11 @@ def choose(
     melody = along(dials.melody, seconds)
     jump_cost = model.jump_cost * (2 * continuity) ** 3
     tones_a, tones_b = tones(a, b, plan.numbers, melody=melody, stft=stft)
-    sings = tones_b.any()
-    as_planned = not sings and model.get_params() == plan.learner.get_params()
-    if as_planned and np.all(continuity == 0.5):
-        return plan.borrowed, None
-    if as_planned:
-        return plan.learner.predict(plan.aligned, jump_cost=jump_cost), None
     known = np.hstack([plan.described_a[plan.numbers], tones_a])
     asked = np.hstack([plan.aligned, tones_b])
     learner = clone(model).fit(known, plan.numbers)
     borrowed = learner.predict(asked, jump_cost=jump_cost)
-    if not sings:
+    if not tones_b.any():
         return borrowed, None
     tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]
     return borrowed, make_song(a, borrowed, tones_a, tones_b, stft=stft)

@@ -18,12 +18,14 @@ import sys
 import tempfile
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from scipy.signal import ShortTimeFFT
 from sklearn.decomposition import non_negative_factorization
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from helpers.audio import AudioError, Sound
@@ -46,14 +48,16 @@ def factorise(a: Sound, b: Sound, stft: ShortTimeFFT) -> np.ndarray:
         np.abs(analyse(sound.samples[:, :1], stft=stft)[0]) + 1e-6 for sound in (a, b)
     )
     settings = {"solver": "mu", "beta_loss": "kullback-leibler", "max_iter": 30}
-    return non_negative_factorization(
-        given,
-        H=known,
-        n_components=len(known),
-        init="custom",
-        update_H=False,
-        **settings,
-    )[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 30 rounds are meant
+        return non_negative_factorization(
+            given,
+            H=known,
+            n_components=len(known),
+            init="custom",
+            update_H=False,
+            **settings,
+        )[0]
 
 
 def synthesised(spectrum: np.ndarray, b: Sound, stft: ShortTimeFFT) -> np.ndarray:
@@ -81,7 +85,7 @@ def steps(a: Sound, b: Sound, folder: Path, models: list[str]) -> dict[str, Call
         "analyse": lambda: analyse(b.samples, stft=stft),
         "analyse, by scipy": lambda: stft.stft(b.samples.T),
         "describe": lambda: describe_sound(b, stft=stft),
-        "choose frames": lambda: choose_frames(plan.described_a, stft=stft),
+        "choose frames": lambda: choose_frames(pair.a, plan.described_a, stft=stft),
         "plan": lambda: prepare(a, b).plan,
         "predict": lambda: learner.predict(plan.aligned),
         "synthesise": lambda: synthesised(spectrum, b, stft),
@@ -113,14 +117,14 @@ def measure(step: Callable, *, runs: int, enough: float) -> tuple[float, float]:
     return float(np.median(times)), memory
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure it all and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, nargs="+", default=[5, 20, 80, 320])
     parser.add_argument("--models", nargs="*", default=list(CATALOGUE))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--enough", type=float, default=5, help="s to spend on a cell")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     table: dict[str, dict[float, tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         for seconds in options.seconds:
