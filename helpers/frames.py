@@ -301,12 +301,12 @@ def borrow(
     if len(picked) > 1:
         spectrum = 0.5 * (spectrum + picked.mean(axis=0))
     share = np.broadcast_to(np.float32(dynamics), spectrum.shape[1])[:, np.newaxis]
-    size_a = np.linalg.norm(spectrum, axis=2, keepdims=True)
+    size = np.linalg.norm(spectrum, axis=2, keepdims=True)
     size_b = np.linalg.norm(spectrum_b, axis=2, keepdims=True)
-    wanted = size_b**share * size_a ** (1 - share)
+    wanted = size_b**share * size ** (1 - share)
     if magnitude is not None:
         spectrum = magnitude * np.exp(1j * np.angle(spectrum)).astype(np.complex64)
-    size = np.linalg.norm(spectrum, axis=2, keepdims=True)
+        size = np.linalg.norm(spectrum, axis=2, keepdims=True)
     # Of next to nothing no sound can be made: it is not lifted by more than 120 dB.
     return spectrum * (wanted / (size + 1e-6 * wanted + 1e-12))
 
