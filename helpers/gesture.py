@@ -24,7 +24,7 @@ POINT_SECONDS = 0.0029  # from one point of a gain to the next: 128 samples at 4
 # In points:
 RISE, BEFORE, APART = 4, 9, 12  # how fast a stroke rises, what it rises from, how far
 SMOOTH = 2.75  # apart two are; how smooth a gain is, but at strokes
-AHEAD, SHORT, LONG = 10, 4, 8  # where a stroke can be heard too early; what masks it
+AHEAD, MASKS = 9, 4  # where a stroke can be heard too early; what of B masks it
 
 
 def fine_power(sound: Sound) -> np.ndarray:
@@ -97,8 +97,7 @@ def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
     rise[2:] = 10 * np.log10(ahead[2:] / past[:-2])
     # Of points that rise alike, as out of digital silence, it takes the middle one.
     strokes, _ = find_peaks(rise, height=rise_db, distance=APART + 1)
-    highest = rise >= maximum_filter1d(rise, 2 * APART + 1)
-    return strokes[highest[strokes]]
+    return strokes
 
 
 def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:
@@ -189,32 +188,27 @@ def _slopes(levels_db: np.ndarray) -> tuple[dia_array, dia_array]:
 
 
 def duck(
-    own: np.ndarray,
-    wanted: np.ndarray,
-    strokes: np.ndarray,
-    *,
-    near_db: float = -5,
-    far_db: float = 5,
+    own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray, *, over_db: float = -5
 ) -> np.ndarray:
-    """Find the gain that turns down what B has not.
+    """Find the gain that keeps strokes from being heard too early.
 
-    That is what stands `far_db` above B's loudest of the last 20 ms; and in the 30 ms
-    ahead of a stroke, where a frame that holds the stroke already sounds, even what is
-    `near_db` above B's loudest of the last 10 ms.
+    A frame that holds a stroke sounds before it, too. In the 30 ms ahead of each, what
+    is louder than B's loudest of the last 10 ms and `over_db` is turned down.
 
     Parameters
     ----------
     own, wanted, strokes
         As in `follow`.
+    over_db : float, default -5
+        Below 0, for an onset is heard by how far it rises.
     """
     own_db, wanted_db = 10 * np.log10(own + 1e-20), _in_db(wanted, range_db=80)
-    points = np.arange(len(own))
-    following = np.append(strokes, 2 * len(own) + AHEAD)  # after the last one: far away
-    ahead = following[np.searchsorted(strokes, points, side="right")] - points
-    near = maximum_filter1d(wanted_db, SHORT, origin=SHORT // 2 - 1) + near_db
-    far = maximum_filter1d(wanted_db, LONG, origin=LONG // 2 - 1) + far_db
-    ceiling = np.where(ahead < AHEAD, near, far)
-    return gaussian_filter1d(np.minimum(0, ceiling - own_db), 1)
+    ceiling = maximum_filter1d(wanted_db, MASKS, origin=MASKS // 2 - 1) + over_db
+    gain_db = np.zeros(len(own))
+    for stroke in strokes:
+        ahead = slice(max(0, stroke - AHEAD), stroke)
+        gain_db[ahead] = np.minimum(0, ceiling[ahead] - own_db[ahead])
+    return gaussian_filter1d(gain_db, 1)
 
 
 def gesture_gain(
@@ -252,5 +246,4 @@ def gesture_gain(
     gain_db += CubicSpline(centres, by_frame)(within)
 
     own *= 10 ** (gain_db / 10)
-    own *= wanted.sum() / (own.sum() + 1e-20)
     return gain_db + duck(own, wanted, strokes)
