@@ -15,6 +15,7 @@ import soundfile
 from IPython.display import HTML
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from scipy.fft import rfft
@@ -164,9 +165,8 @@ def _name_files(ax: Axes, sound: Sound) -> None:
         ax.axhline(stretch.start, color=COLOURS["other"], linewidth=0.5)
         if stretch.start >= free:
             place = (1.01, stretch.start)
-            name = Path(stretch.file).stem[:24]
             ax.annotate(
-                name,
+                _drawable(Path(stretch.file).stem[:24]),
                 place,
                 xycoords=ax.get_yaxis_transform(),
                 fontsize="small",
@@ -175,6 +175,14 @@ def _name_files(ax: Axes, sound: Sound) -> None:
                 parse_math=False,
             )
             free = stretch.start + sound.duration / 16
+
+
+def _drawable(text: str) -> str:
+    # Of a script that the font of the pictures has not, matplotlib warns at length.
+    letters = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(
+        letter if ord(letter) in letters else "\N{WHITE SQUARE}" for letter in text
+    )
 
 
 def draw_map(ax: Axes, board: pd.DataFrame, *, lowest: float = -0.5) -> Axes:

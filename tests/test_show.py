@@ -127,6 +127,15 @@ def test_borrowing_names_the_files_of_a_corpus(ax):
     ax.figure.canvas.draw()
 
 
+def test_what_the_font_cannot_write_is_a_box_and_no_warning(ax):
+    names = ("né.wav", "\N{CJK UNIFIED IDEOGRAPH-9CE5} 2.wav")
+    stretches = tuple(Stretch(i, i + 1.0, name, 0) for i, name in enumerate(names))
+    a = Sound(np.ones((2000, 1), np.float32), 1000, stretches)
+    show.draw_borrowing(ax, np.arange(20, 30), seconds=0.01, a=a)
+    assert [text.get_text() for text in ax.texts] == ["né", "\N{WHITE SQUARE} 2"]
+    ax.figure.canvas.draw()
+
+
 @pytest.fixture
 def board() -> pd.DataFrame:
     """Make a scoreboard of renders, two of them at one place, one far away."""
