@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import rfft
+from scipy.linalg import orthogonal_procrustes
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
 
@@ -228,10 +229,10 @@ def _study(n_rows: int, n_study: int) -> np.ndarray:
 def _rotation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     # Maps x onto its partner rows y by rotation, shift and equal spread.
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    left, _, right = np.linalg.svd((x - mean_x).T @ (y - mean_y))
+    turn, _ = orthogonal_procrustes(x - mean_x, y - mean_y)
     spread_x, spread_y = ((x - mean_x) ** 2).sum(), ((y - mean_y) ** 2).sum()
-    turn = np.sqrt(spread_y / (spread_x + 1e-9)) * (left @ right)
-    return lambda z: (z - mean_x) @ turn + mean_y
+    stretch = np.sqrt(spread_y / (spread_x + 1e-9))
+    return lambda z: stretch * (z - mean_x) @ turn + mean_y
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,12 @@ from helpers.spectrum import cut_frames, frame_blocks, n_frames, seconds_of
 
 POINT_SECONDS = 0.0029  # from one point of a gain to the next: 128 samples at 44.1 kHz
 # In points:
-RISE, BEFORE, APART = 4, 9, 12  # how fast a stroke rises, what it rises from, how far
-SMOOTH = 2.75  # apart two are; how smooth a gain is, but at strokes
-AHEAD, MASKS = 9, 4  # where a stroke can be heard too early; what of B masks it
+RISE = 4  # so fast a stroke rises
+BEFORE = 9  # over the mean of so many
+APART = 12  # two strokes are further apart
+SMOOTH = 2.75  # so wide a gain is smoothed, but at strokes
+AHEAD = 9  # so much too early a stroke may be heard
+MASKS = 4  # so long what sounds covers what is weaker
 
 
 def fine_power(sound: Sound) -> np.ndarray:
