@@ -42,7 +42,7 @@ def fit_magnitudes(
     ----------
     model : scikit-learn regressor
         Cloned, never changed.
-    described : ndarray of shape (n_rows, N_BANDS + 2)
+    described : ndarray of shape (n_rows, N_BANDS + 1)
         A's frames, as from `describe`.
     roots : ndarray of shape (n_rows, n_bins)
         As from `magnitude_roots`.

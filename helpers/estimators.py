@@ -27,11 +27,10 @@ class FramePath(RegressorMixin, BaseEstimator):
     and otherwise but for jumping only from the frame that was cheapest so far. With
     costs of zero each row is predicted on its own, by its nearest neighbour.
 
-    A row is `n_bands` levels in dB at unit loudness, then the loudness and the spectral
-    flux in dB, as from `helpers.frames.describe`, and, where pitch is to count, the
-    chroma, as from `helpers.pitch.tones`. The flux is not looked at: steps tell more.
-    A row's target is the number of its frame: rows whose numbers follow each other by
-    one follow each other in time.
+    A row is `n_bands` levels in dB at unit loudness, then the loudness in dB, as from
+    `helpers.frames.describe`, and, where pitch is to count, the chroma, as from
+    `helpers.pitch.tones`. Its target is the number of its frame: rows whose numbers
+    follow each other by one follow each other in time.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ class FramePath(RegressorMixin, BaseEstimator):
     pitch_weight : float, default 0
         Price, per length of B's chroma, of a frame with none of B's pitches.
     n_bands : int, default 24
-        Columns of levels; those after them are loudness, flux and chroma.
+        Columns of levels; those after them are loudness and chroma.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class FramePath(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_bands + 2)
+        X : array-like of shape (n_rows, n_bands + 1)
         y : array-like of shape (n_rows,)
             Their numbers.
         """
@@ -82,7 +81,7 @@ class FramePath(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_bands + 2)
+        X : array-like of shape (n_rows, n_bands + 1)
         jump_cost : array-like of shape (n_rows,), optional
             Of its own for each row, in place of the one that holds for all.
         """
@@ -121,7 +120,7 @@ class FramePath(RegressorMixin, BaseEstimator):
         given = audible(X[:, : self.n_bands + 1])
         places[:, : given.shape[1]] = given
         places[:, self.n_bands] *= self.loudness_weight
-        return places, X[:, self.n_bands + 2 :].astype(np.float32)
+        return places, X[:, self.n_bands + 1 :].astype(np.float32)
 
     def _costs(self, known, asked, tones):
         # For each of B's rows how far off all of A's are, and how far off the steps

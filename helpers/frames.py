@@ -28,7 +28,7 @@ from helpers.spectrum import (
 )
 
 COLUMNS = [f"band {i} (dB)" for i in range(1, N_BANDS + 1)]
-COLUMNS += ["loudness (dB)", "flux (dB)"]
+COLUMNS.append("loudness (dB)")
 STRETCH = 64  # frames of a long sound that stay together
 
 
@@ -61,29 +61,20 @@ def describe(bands: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_frames, N_BANDS + 2)
-        Float32, in dB: the levels of the bands, as if each frame had a power of 1; how
-        loud the frame is, under the loudest; and its spectral flux, the mean rise of
-        the audible bands since the frame before.
+    ndarray of shape (n_frames, N_BANDS + 1)
+        Float32, in dB: the levels of the bands, as if each frame had a power of 1, and
+        how loud the frame is, under the loudest.
     """
     total = bands[:, -1:] + 1e-12
     levels_db = 10 * np.log10(bands[:, :-1] / total + 1e-9)
     loudness_db = 10 * np.log10(total)
-    described = np.hstack([levels_db, loudness_db - loudness_db.max()])
-    flux = spectral_flux(levels_of(described))
-    return np.column_stack([described, flux]).astype(np.float32)
+    loudness_db -= loudness_db.max()
+    return np.hstack([levels_db, loudness_db]).astype(np.float32)
 
 
 def levels_of(described: np.ndarray) -> np.ndarray:
     """Bring the bands of a description to their loudness, ``(n_frames, N_BANDS)``."""
     return described[:, :N_BANDS] + described[:, [N_BANDS]]
-
-
-def spectral_flux(levels_db: np.ndarray) -> np.ndarray:
-    """Measure the mean rise of the audible bands since the frame before, in dB."""
-    levels_db = audible(levels_db)
-    rise = np.diff(levels_db, axis=0, prepend=levels_db[:1])
-    return np.maximum(rise, 0).mean(axis=1)
 
 
 def is_active(described: np.ndarray) -> np.ndarray:
@@ -118,7 +109,7 @@ def choose_frames(
     ----------
     sound : Sound
         A.
-    described : ndarray of shape (n_frames, N_BANDS + 2)
+    described : ndarray of shape (n_frames, N_BANDS + 1)
         All its frames.
     stft : ShortTimeFFT
     most : int, default 16384
@@ -180,7 +171,7 @@ def align(
 
     Parameters
     ----------
-    described_b, described_a : ndarray of shape (n_frames, N_BANDS + 2)
+    described_b, described_a : ndarray of shape (n_frames, N_BANDS + 1)
         All frames of B and of A.
     learner : FramePath
         Fitted to the frames of A to learn from.
@@ -194,9 +185,9 @@ def align(
 
     Returns
     -------
-    ndarray of shape (n_frames, N_BANDS + 2)
+    ndarray of shape (n_frames, N_BANDS + 1)
         Descriptions of what B's frames should be in A's world: B's bands where A's are,
-        B's loudness and B's flux.
+        and B's loudness.
     """
     study = _study(len(described_b), n_study)
     heard = is_active(described_b[study])
@@ -240,10 +231,10 @@ class Plan:
     """What the frames of A that B borrows are predicted from."""
 
     learner: FramePath  # fitted to A's frames
-    described_a: np.ndarray  # (n_frames_a, N_BANDS + 2)
-    described_b: np.ndarray  # (n_frames_b, N_BANDS + 2)
+    described_a: np.ndarray  # (n_frames_a, N_BANDS + 1)
+    described_b: np.ndarray  # (n_frames_b, N_BANDS + 1)
     numbers: np.ndarray  # (n_rows,) frames of A that were learned from
-    aligned: np.ndarray  # (n_frames_b, N_BANDS + 2) B's descriptions where A lives
+    aligned: np.ndarray  # (n_frames_b, N_BANDS + 1) B's descriptions where A lives
     level: float  # of B over that of A
 
 
@@ -326,7 +317,7 @@ def fill_out(
 
     Parameters
     ----------
-    described, aligned : ndarray of shape (n_rows, N_BANDS + 2)
+    described, aligned : ndarray of shape (n_rows, N_BANDS + 1)
         Descriptions of the frames of A that are borrowed, and of what was asked for.
     frequencies : ndarray of shape (n_bins,)
         Of the bins, in Hz.

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import spsolve
 from helpers.audio import Sound, allocate, spans
 from helpers.dials import Dial, along
 from helpers.estimators import N_BANDS, RANGE_DB, audible
-from helpers.frames import describe_sound, is_active, levels_of, spectral_flux
+from helpers.frames import describe_sound, is_active, levels_of
 from helpers.spectrum import cut_frames, frame_blocks, n_frames, seconds_of
 
 POINT_SECONDS = 0.0029  # from one point of a gain to the next: 128 samples at 44.1 kHz
@@ -145,7 +145,7 @@ def articulate(
 
     Parameters
     ----------
-    described, described_b : ndarray of shape (n_frames, N_BANDS + 2)
+    described, described_b : ndarray of shape (n_frames, N_BANDS + 1)
         Of the sound, at B's loudness already, and of B.
     flux, effort : float, default 6 and 0.7
         What 1 dB that lacks in flux, and 1 dB of gain, weigh against 1 dB of level.
@@ -177,6 +177,13 @@ def articulate(
         slopes = vstack([level_slopes, gain_slopes, flux * flux_slopes])
         gain_db += spsolve((slopes.T @ slopes).tocsc(), slopes.T @ missing)
     return np.clip(gain_db, -limit_db, limit_db)
+
+
+def spectral_flux(levels_db: np.ndarray) -> np.ndarray:
+    """Measure the mean rise of the audible bands since the frame before, in dB."""
+    levels_db = audible(levels_db)
+    rise = np.diff(levels_db, axis=0, prepend=levels_db[:1])
+    return np.maximum(rise, 0).mean(axis=1)
 
 
 def _slopes(levels_db: np.ndarray) -> tuple[dia_array, dia_array]:
@@ -223,7 +230,7 @@ def gesture_gain(
     ----------
     sound, b : Sound
         Of one length and rate.
-    described_b : ndarray of shape (n_frames, N_BANDS + 2)
+    described_b : ndarray of shape (n_frames, N_BANDS + 1)
         All frames of B, as from `helpers.frames.describe_sound`.
     stft : ShortTimeFFT
         That they were described with.

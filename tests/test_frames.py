@@ -25,7 +25,6 @@ from helpers.frames import (
     is_active,
     levels_of,
     make_plan,
-    spectral_flux,
 )
 from helpers.montage import stretches_of
 from helpers.spectrum import analyse, make_stft, mel_bands, n_frames
@@ -64,15 +63,6 @@ def test_the_description_does_not_depend_on_the_level(bursts, gain):
     # 0.01 dB: the floor under silence does not move with the level.
     heard = described[:, N_BANDS] > -60
     np.testing.assert_allclose(again[heard], described[heard], atol=0.01)
-
-
-def test_flux_is_high_where_bursts_begin(bursts):
-    flux = describe_sound(bursts, stft=STFT_44)[:, N_BANDS + 1]
-    begins = np.round(np.arange(1, 7) / 7 * 44100 / 512).astype(int) - STFT_44.p_min
-    # A window as long as four hops hears a burst up to two frames before it.
-    rises = np.array([flux[i - 2 : i + 2].max() for i in begins])
-    falls = np.array([flux[i + 3 : i + 9].mean() for i in begins])
-    assert (rises > 5 * falls).all()
 
 
 def test_alignment_keeps_how_much_moments_differ(described, nearest, bursts):
@@ -246,19 +236,12 @@ def test_each_frame_is_filled_out_by_itself():
 # What the notebook and the docstrings say of a description, by hand ------------------
 
 
-def test_a_description_is_levels_at_unit_power_loudness_and_flux():
+def test_a_description_is_levels_at_unit_power_and_loudness():
     powers = np.array([1.0, 4.0, 2.0])
     bands = np.column_stack([np.outer(powers, np.full(N_BANDS, 1 / 48)), powers])
     found = describe(bands)
     np.testing.assert_allclose(found[:, :N_BANDS], 10 * np.log10(1 / 48), atol=1e-4)
     np.testing.assert_allclose(found[:, N_BANDS], [-6.02, 0, -3.01], atol=0.01)
-    np.testing.assert_allclose(found[:, N_BANDS + 1], [0, 6.02, 0], atol=0.01)
-
-
-def test_flux_is_the_mean_rise_of_what_can_be_heard():
-    levels_db = np.array([[-80.0, -20], [-54, -30], [-54, -20]])
-    # From the floor of -60 dB it is a rise by 6, in one band of two; a fall is none.
-    np.testing.assert_allclose(spectral_flux(levels_db), [0, 3, 5])
 
 
 def test_bands_hold_the_power_of_their_bins_and_the_last_that_of_all(tone):
@@ -286,7 +269,7 @@ def test_frames_matter_down_to_45_db_under_the_loudest():
 def rows_of(n_rows, *, seed, tilt_db=4.0):
     """Describe frames, all as loud, of random bands that fall by twice the tilt."""
     rng = np.random.default_rng(seed)
-    rows = np.zeros((n_rows, N_BANDS + 2), np.float32)
+    rows = np.zeros((n_rows, N_BANDS + 1), np.float32)
     rows[:, :N_BANDS] = rng.uniform(-30, -10, (n_rows, N_BANDS))
     rows[:, :N_BANDS] += np.linspace(tilt_db, -tilt_db, N_BANDS)
     return rows

@@ -6,7 +6,7 @@ import pytest
 from helpers import spectrum
 from helpers.audio import Sound
 from helpers.estimators import N_BANDS
-from helpers.frames import describe_sound, levels_of, spectral_flux
+from helpers.frames import describe_sound, levels_of
 from helpers.gesture import (
     apply_gain,
     articulate,
@@ -15,6 +15,7 @@ from helpers.gesture import (
     fine_power,
     follow,
     gesture_gain,
+    spectral_flux,
 )
 from helpers.scores import compare, features
 from helpers.spectrum import make_stft
@@ -289,7 +290,7 @@ def test_a_gain_leaps_at_a_stroke_within_a_few_points_and_not_in_one():
 
 def flat_frames(levels_db, *, loudness_db=0.0):
     """Describe frames whose bands are all at one level."""
-    rows = np.zeros((len(levels_db), N_BANDS + 2), np.float32)
+    rows = np.zeros((len(levels_db), N_BANDS + 1), np.float32)
     rows[:, :N_BANDS] = np.reshape(levels_db, (-1, 1))
     rows[:, N_BANDS] = loudness_db
     return rows
@@ -299,6 +300,12 @@ def steps_up(*onsets, by=3.0, n_rows=80):
     """Describe a sound whose bands all rise by some dB at each onset, and else stay."""
     risen = np.searchsorted(onsets, np.arange(n_rows), side="right")
     return flat_frames(-40 + by * risen)
+
+
+def test_flux_is_the_mean_rise_of_what_can_be_heard():
+    levels_db = np.array([[-80.0, -20], [-54, -30], [-54, -20]])
+    # From the floor of -60 dB it is a rise by 6, in one band of two; a fall is none.
+    np.testing.assert_allclose(spectral_flux(levels_db), [0, 3, 5])
 
 
 def turned_flux(described, gain_db):
