@@ -46,7 +46,7 @@ class Pair:
     def plan(self) -> Plan:
         """What each frame of B borrows by default, worked out once."""
         learner, _ = make_model("nearest_path")
-        return make_plan(self.a, self.b, learner, stft=self.stft, seed=self.seed)
+        return make_plan(self.a, self.b, learner, stft=self.stft)
 
 
 def prepare(

@@ -93,12 +93,7 @@ def describe_sound(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
 
 
 def choose_frames(
-    sound: Sound,
-    described: np.ndarray,
-    *,
-    stft: ShortTimeFFT,
-    most: int = 16384,
-    seed: int = 42,
+    sound: Sound, described: np.ndarray, *, stft: ShortTimeFFT, most: int = 16384
 ) -> np.ndarray:
     """Choose the frames of A to learn from: those that can be heard.
 
@@ -114,9 +109,7 @@ def choose_frames(
     stft : ShortTimeFFT
     most : int, default 16384
         Of a sound with more (three minutes, at the default settings), stretches that
-        lie spread over it.
-    seed : int, default 42
-        For where the first of these stretches lies.
+        lie evenly spread over it: a fair share of all its files.
 
     Returns
     -------
@@ -130,15 +123,15 @@ def choose_frames(
     elif heard.sum() < 2:  # nothing can be learned from one frame
         heard[:] = True
     numbers = np.flatnonzero(heard)
-    if len(numbers) <= most:
-        return numbers
-    stretch = np.arange(len(numbers)) // STRETCH
-    n_stretches = stretch[-1] + 1
-    first = np.random.default_rng(seed).random()
-    share = most // STRETCH / n_stretches
-    counted = np.floor(np.arange(n_stretches + 1) * share + first)
-    chosen = np.diff(counted) > 0  # evenly spread, so a fair share of all files
-    return numbers[chosen[stretch]]
+    return numbers[_spread(len(numbers), most)]
+
+
+def _spread(n_rows: int, most: int) -> np.ndarray:
+    # Which rows to take: all, or stretches spread evenly over them.
+    if n_rows <= most:
+        return np.arange(n_rows)
+    starts = np.linspace(0, n_rows - STRETCH, most // STRETCH).astype(int)
+    return (starts[:, np.newaxis] + np.arange(STRETCH)).ravel()
 
 
 def is_whole(sound: Sound, n_rows: int, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -189,7 +182,7 @@ def align(
         Descriptions of what B's frames should be in A's world: B's bands where A's are,
         and B's loudness.
     """
-    study = _study(len(described_b), n_study)
+    study = _spread(len(described_b), n_study)
     heard = is_active(described_b[study])
     heard |= not heard.any()  # of silence, all
     pairs = study[heard]
@@ -207,14 +200,6 @@ def align(
     missing = colour_a - described_a[chosen, :N_BANDS].mean(axis=0)
     aligned[:, :N_BANDS] += balance * missing
     return aligned
-
-
-def _study(n_rows: int, n_study: int) -> np.ndarray:
-    # Which rows to study: all, or stretches spread over them.
-    if n_rows <= n_study:
-        return np.arange(n_rows)
-    starts = np.linspace(0, n_rows - STRETCH, n_study // STRETCH).astype(int)
-    return (starts[:, None] + np.arange(STRETCH)).ravel()
 
 
 def _rotation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -238,9 +223,7 @@ class Plan:
     level: float  # of B over that of A
 
 
-def make_plan(
-    a: Sound, b: Sound, learner: FramePath, *, stft: ShortTimeFFT, seed: int = 42
-) -> Plan:
+def make_plan(a: Sound, b: Sound, learner: FramePath, *, stft: ShortTimeFFT) -> Plan:
     """Describe A and B, fit the learner on A, and align B.
 
     Parameters
@@ -250,12 +233,10 @@ def make_plan(
     learner : FramePath
         Is fitted here.
     stft : ShortTimeFFT
-    seed : int, default 42
-        For the choice among the frames of a long A.
     """
     described_a = describe_sound(a, stft=stft)
     described_b = describe_sound(b, stft=stft)
-    numbers = choose_frames(a, described_a, stft=stft, seed=seed)
+    numbers = choose_frames(a, described_a, stft=stft)
     learner.fit(described_a[numbers], numbers)
     aligned = align(described_b, described_a, learner)
     level = rms_of(b) / rms_of(a)
