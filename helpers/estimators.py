@@ -76,29 +76,31 @@ class FramePath(RegressorMixin, BaseEstimator):
         self.starts_ = np.append(True, np.diff(self.y_) != 1)
         return self
 
-    def predict(self, X, jump_cost=None):  # noqa: N803
+    def predict(self, X, continuity=1.0):  # noqa: N803
         """Predict the number of a frame of A for each row, ``(n_rows,)``.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_bands + 1)
-        jump_cost : array-like of shape (n_rows,), optional
-            Of its own for each row, in place of the one that holds for all.
+        continuity : float or array-like of shape (n_rows,), default 1
+            Times the jump cost, and less than 1 times the weight of steps too: at 0
+            each row is predicted on its own.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)  # noqa: N806
-        jump_cost = self.jump_cost if jump_cost is None else jump_cost
-        jump_cost = np.broadcast_to(np.float32(jump_cost), len(X))
+        continuity = np.broadcast_to(np.float32(continuity), len(X))
         asked, tones = self._split(X)
         # A distance of 1 is how far B's rows lie, on the whole, from their mean.
         unit = np.sqrt(asked.var(axis=0).sum()) + np.float32(1e-9)
         known, asked = self.places_ / unit, asked / unit
-        return self.y_[self._path(known, asked, tones, jump_cost)]
+        return self.y_[self._path(known, asked, tones, continuity)]
 
-    def _path(self, known, asked, tones, jump_cost):
+    def _path(self, known, asked, tones, continuity):
         # The cheapest way through A's rows, one for each of B's.
         distances, steps = _distances_to(known), _steps(asked)
-        costs = self._costs(known, asked, tones)
+        jump_cost = self.jump_cost * continuity
+        step_weight = self.step_weight * np.minimum(continuity, 1)
+        costs = self._costs(known, asked, tones, step_weight)
         cost, _ = next(costs)
         began = np.zeros(len(known), int)  # when the way to each row last jumped
         jumps = np.zeros((len(asked), 2), int)  # where from, and when that way began
@@ -106,7 +108,7 @@ class FramePath(RegressorMixin, BaseEstimator):
             best = cost.argmin()
             jumps[t] = best, began[best]
             landing = distances(known[best] + steps[t])
-            jumping = jump_cost[t] + self.step_weight * landing
+            jumping = jump_cost[t] + step_weight[t] * landing
             cost -= cost[best]  # only differences count, and small ones are precise
             going_on[1:] += cost[:-1]
             began[1:] = began[:-1]
@@ -122,7 +124,7 @@ class FramePath(RegressorMixin, BaseEstimator):
         places[:, self.n_bands] *= self.loudness_weight
         return places, X[:, self.n_bands + 1 :].astype(np.float32)
 
-    def _costs(self, known, asked, tones):
+    def _costs(self, known, asked, tones, step_weight):
         # For each of B's rows how far off all of A's are, and how far off the steps
         # that go on to them.
         known_steps, steps = _steps(known), _steps(asked)
@@ -133,7 +135,7 @@ class FramePath(RegressorMixin, BaseEstimator):
             off = distances(asked[rows])
             if tones.shape[1]:
                 off += self._dissonances(tones[rows])
-            going_on = self.step_weight * step_distances(steps[rows])
+            going_on = step_weight[rows, np.newaxis] * step_distances(steps[rows])
             going_on[:, self.starts_] = np.inf  # nothing goes on to these
             yield from zip(off, going_on, strict=True)
 

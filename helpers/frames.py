@@ -411,8 +411,8 @@ def choose(
         Cloned and fitted to A's frames.
     stft : ShortTimeFFT
     dials : Dials
-        The price of a jump grows with the cube of `continuity`, and is the model's own
-        in the middle; `melody` makes B's pitches count.
+        The model's prices grow with the cube of `continuity`, and are its own in the
+        middle; `melody` makes B's pitches count.
 
     Returns
     -------
@@ -422,14 +422,13 @@ def choose(
         How they are to be transposed, if they are.
     """
     seconds = seconds_of(np.arange(len(plan.aligned)), stft=stft)
-    continuity = along(dials.continuity, seconds)
+    continuity = (2 * along(dials.continuity, seconds)) ** 3
     melody = along(dials.melody, seconds)
-    jump_cost = model.jump_cost * (2 * continuity) ** 3
     tones_a, tones_b = tones(a, b, plan.numbers, melody=melody, stft=stft)
     known = np.hstack([plan.described_a[plan.numbers], tones_a])
     asked = np.hstack([plan.aligned, tones_b])
     learner = clone(model).fit(known, plan.numbers)
-    borrowed = learner.predict(asked, jump_cost=jump_cost)
+    borrowed = learner.predict(asked, continuity=continuity)
     if not tones_b.any():
         return borrowed, None
     tones_a = tones_a[np.searchsorted(plan.numbers, borrowed)]

@@ -221,13 +221,24 @@ def test_what_all_ways_cost_does_not_blur_what_one_costs():
     np.testing.assert_array_equal(dear, plain)
 
 
-def test_the_price_of_a_jump_may_be_another_for_each_row():
+def test_continuity_may_be_another_for_each_row():
     known = levels(60)
     given = known[20:40] + np.random.default_rng(1).normal(0, 4, (20, 6))
-    model = FramePath(jump_cost=0, n_bands=6).fit(known, np.arange(60))
-    path = model.predict(given, jump_cost=np.repeat([5, 0], 10))
+    model = FramePath(jump_cost=5, step_weight=1, n_bands=6).fit(known, np.arange(60))
+    path = model.predict(given, continuity=np.repeat([1, 0], 10))
     np.testing.assert_array_equal(np.diff(path[:10]), 1)
-    np.testing.assert_array_equal(path[10:], model.predict(given)[10:])
+    nearest = FramePath(n_bands=6).fit(known, np.arange(60)).predict(given)
+    np.testing.assert_array_equal(path[10:], nearest[10:])
+
+
+@pytest.mark.parametrize(("continuity", "jumps", "steps"), [(0.5, 2, 1.5), (2, 8, 3)])
+def test_continuity_multiplies_the_jump_cost_and_up_to_1_steps(
+    continuity, jumps, steps
+):
+    known, given, y = levels(60), levels(200, seed=1), np.arange(60)
+    turned = FramePath(4, 3, n_bands=6).fit(known, y).predict(given, continuity)
+    dear = FramePath(jumps, steps, n_bands=6).fit(known, y).predict(given)
+    np.testing.assert_array_equal(turned, dear)
 
 
 @pytest.mark.parametrize(("weight", "chosen"), [(0.39, 0), (0.41, 5)])
