@@ -97,17 +97,17 @@ class FramePath(RegressorMixin, BaseEstimator):
 
     def _path(self, known, asked, tones, continuity):
         # The cheapest way through A's rows, one for each of B's.
-        distances, steps = _distances_to(known), _steps(asked)
+        distances = _distances_to(known)
         jump_cost = self.jump_cost * continuity
         step_weight = self.step_weight * np.minimum(continuity, 1)
         costs = self._costs(known, asked, tones, step_weight)
-        cost, _ = next(costs)
+        cost, *_ = next(costs)
         began = np.zeros(len(known), int)  # when the way to each row last jumped
         jumps = np.zeros((len(asked), 2), int)  # where from, and when that way began
-        for t, (off, going_on) in enumerate(costs, start=1):
+        for t, (off, going_on, step) in enumerate(costs, start=1):
             best = cost.argmin()
             jumps[t] = best, began[best]
-            landing = distances(known[best] + steps[t])
+            landing = distances(known[best] + step)
             jumping = jump_cost[t] + step_weight[t] * landing
             cost -= cost[best]  # only differences count, and small ones are precise
             going_on[1:] += cost[:-1]
@@ -125,8 +125,8 @@ class FramePath(RegressorMixin, BaseEstimator):
         return places, X[:, self.n_bands + 1 :].astype(np.float32)
 
     def _costs(self, known, asked, tones, step_weight):
-        # For each of B's rows how far off all of A's are, and how far off the steps
-        # that go on to them.
+        # For each of B's rows how far off all of A's are, how far off the steps that go
+        # on to them, and B's own step.
         known_steps, steps = _steps(known), _steps(asked)
         distances, step_distances = _distances_to(known), _distances_to(known_steps)
         n_block = max(1, BLOCK_VALUES // len(known))
@@ -137,7 +137,7 @@ class FramePath(RegressorMixin, BaseEstimator):
                 off += self._dissonances(tones[rows])
             going_on = step_weight[rows, np.newaxis] * step_distances(steps[rows])
             going_on[:, self.starts_] = np.inf  # nothing goes on to these
-            yield from zip(off, going_on, strict=True)
+            yield from zip(off, going_on, steps[rows], strict=True)
 
     def _dissonances(self, tones):
         # How much of the rows' pitches each of A's rows has not.

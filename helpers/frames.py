@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.fft import rfft
@@ -222,6 +223,11 @@ class Plan:
     aligned: np.ndarray  # (n_frames_b, N_BANDS + 1) B's descriptions where A lives
     level: float  # of B over that of A
 
+    @cached_property
+    def borrowed(self) -> np.ndarray:
+        """Which frame of A each frame of B borrows by default, worked out once."""
+        return self.learner.predict(self.aligned)
+
 
 def make_plan(a: Sound, b: Sound, learner: FramePath, *, stft: ShortTimeFFT) -> Plan:
     """Describe A and B, fit the learner on A, and align B.
@@ -372,7 +378,7 @@ def _convolve_averaged(a, b, plan, model, *, stft, dials):
     # Of A's frames only the phases are borrowed.
     roots = magnitude_roots(a, plan.numbers, stft=stft)
     averages = fit_magnitudes(model, plan.described_a[plan.numbers], roots)
-    borrowed = plan.learner.predict(plan.aligned)
+    borrowed = plan.borrowed
     dynamics = along(dials.dynamics, seconds_of(np.arange(len(borrowed)), stft=stft))
     output = allocate(b.n_samples, b.n_channels)
     for rows, spectrum_b, picked in _spectra(a, b, borrowed, stft=stft):

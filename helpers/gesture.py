@@ -169,10 +169,11 @@ def articulate(
     gain_db = np.zeros(len(levels))
     for _ in range(n_rounds):
         turned = audible(levels + gain_db[:, np.newaxis])
+        rises = _rises(turned)
         off_level = mean_b - turned.mean(axis=1)
-        off_flux = flux_b - spectral_flux(turned)
+        off_flux = flux_b - rises.mean(axis=1)
         missing = np.concatenate([off_level, -effort * gain_db, flux * off_flux])
-        level_slopes, flux_slopes = _slopes(turned)
+        level_slopes, flux_slopes = _slopes(turned > -RANGE_DB, rises > 0)
         gain_slopes = effort * eye_array(len(gain_db))
         slopes = vstack([level_slopes, gain_slopes, flux * flux_slopes])
         gain_db += spsolve((slopes.T @ slopes).tocsc(), slopes.T @ missing)
@@ -181,16 +182,17 @@ def articulate(
 
 def spectral_flux(levels_db: np.ndarray) -> np.ndarray:
     """Measure the mean rise of the audible bands since the frame before, in dB."""
-    levels_db = audible(levels_db)
-    rise = np.diff(levels_db, axis=0, prepend=levels_db[:1])
-    return np.maximum(rise, 0).mean(axis=1)
+    return _rises(audible(levels_db)).mean(axis=1)
 
 
-def _slopes(levels_db: np.ndarray) -> tuple[dia_array, dia_array]:
+def _rises(levels_db: np.ndarray) -> np.ndarray:
+    # Of each band since the frame before; a fall is none.
+    return np.maximum(np.diff(levels_db, axis=0, prepend=levels_db[:1]), 0)
+
+
+def _slopes(heard: np.ndarray, rising: np.ndarray) -> tuple[dia_array, dia_array]:
     # How much the mean level, and the flux, of each frame (a row) grow per dB of gain
     # of each frame (a column): by the share of the bands that it moves.
-    heard = levels_db > -RANGE_DB
-    rising = np.diff(levels_db, axis=0, prepend=levels_db[:1]) > 0
     here = (rising & heard).mean(axis=1)
     before = (rising[1:] & heard[:-1]).mean(axis=1)
     flux_slopes = diags_array(here) - diags_array(before, offsets=-1)
@@ -202,7 +204,7 @@ def duck(
 ) -> np.ndarray:
     """Find the gain that keeps strokes from being heard too early.
 
-    A frame that holds a stroke sounds before it, too. In the 30 ms ahead of each, what
+    A frame that holds a stroke sounds before it, too. In the 26 ms ahead of each, what
     is louder than B's loudest of the last 10 ms and `over_db` is turned down.
 
     Parameters
