@@ -1,58 +1,117 @@
 """Predictive convolution, from sound to sound."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.signal import ShortTimeFFT
-from sklearn.base import RegressorMixin
+from scipy.signal import ShortTimeFFT, oaconvolve
+from sklearn.base import RegressorMixin, clone
 from threadpoolctl import threadpool_limits
 
-from helpers.audio import (
-    AudioError,
-    Sound,
-    allocate,
-    check,
-    mono,
-    peak_of,
-    resample,
-    spans,
-)
+from helpers import frames, melody, spectrum
 from helpers.bins import convolve_bins
-from helpers.dials import Dial, Dials, breakpoints
-from helpers.frames import Plan, convolve_frames, make_plan
-from helpers.gesture import apply_gain, gesture_gain
-from helpers.models import make_model
-from helpers.spectrum import (
-    analyse,
-    frame_blocks,
-    make_stft,
-    n_frames,
-    seconds_of,
-    synthesise,
-)
+from helpers.gesture import apply_gain, gesture_gain, points_of
+from helpers.models import CATALOGUE, find_model, fit_magnitudes, predict_magnitudes
+from helpers.path import FramePath
+from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, resample
+
+MOST_FRAMES = 16384  # of A that are learned from: three minutes
+MOST_SUNG = 4096  # the same where each is there twelve times
+
+Dial = float | Sequence[tuple[float, float]]
+
+
+def along(dial: Dial, seconds: np.ndarray, *, name: str = "a dial") -> np.ndarray:
+    """Read a dial off at some moments, in seconds.
+
+    Parameters
+    ----------
+    dial : number or breakpoints
+        From 0 to 1. Breakpoints are in order of time, ``[(seconds, value), ...]``:
+        between them the dial moves evenly, before the first and after the last it
+        stays.
+    seconds : ndarray of shape (n_moments,)
+    name : str
+        For the sentence.
+
+    Returns
+    -------
+    ndarray of shape (n_moments,)
+        Float32.
+
+    Raises
+    ------
+    AudioError
+        For values outside 0 to 1, or breakpoints out of order.
+    """
+    try:
+        points = np.array([(0, dial)] if np.ndim(dial) == 0 else dial, dtype=float)
+        times, values = points.reshape(-1, 2).T
+        in_order = np.all(np.diff(times, prepend=-1e9) >= 0)
+        fits = len(times) and in_order and np.all((values >= 0) & (values <= 1))
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise AudioError(
+            f"{name}={dial!r} does not work: give a number from 0 to 1, or breakpoints "
+            "in order of time such as [(0, 0), (2.5, 1)]."
+        )
+    return np.interp(seconds, times, values).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two sounds at one rate, ready for however many models."""
+    """Two sounds at one rate, and what is worked out once for all models.
 
-    a: Sound
-    b: Sound
+    Rows are frames; columns are those of `helpers.frames.COLUMNS`.
+    """
+
+    a: Sound  # without offset, its ends faded
+    b: Sound  # without offset
+    dry: Sound  # B as it was read
     stft: ShortTimeFFT
-    seed: int
 
     @cached_property
-    def plan(self) -> Plan:
-        """What each frame of B borrows by default, worked out once."""
-        learner, _ = make_model("nearest_path")
-        return make_plan(self.a, self.b, learner, stft=self.stft)
+    def described_a(self) -> np.ndarray:
+        """All frames of A."""
+        return frames.describe(self.a, stft=self.stft)
+
+    @cached_property
+    def described_b(self) -> np.ndarray:
+        """All frames of B."""
+        return frames.describe(self.b, stft=self.stft)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Which frames of A are learned from, rising: those that can be heard."""
+        active = np.flatnonzero(frames.is_active(self.described_a))
+        return frames.spread_evenly(active, MOST_FRAMES)
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Those frames of A, weighed."""
+        return frames.weigh(self.described_a[self.numbers])
+
+    @cached_property
+    def aligned(self) -> np.ndarray:
+        """B's frames where A lives."""
+        model = self.fit_path(CATALOGUE["nearest_path"].regressor)
+        return frames.align(self.described_b, self.described_a[self.numbers], model)
+
+    @cached_property
+    def asked(self) -> np.ndarray:
+        """The same, weighed."""
+        return frames.weigh(self.aligned)
+
+    def fit_path(self, model: FramePath) -> FramePath:
+        """Fit a copy of a `FramePath` to A's frames; its targets are their numbers."""
+        starts = np.diff(self.numbers, prepend=-2) != 1
+        return clone(model).fit(self.known, self.numbers, starts=starts)
 
 
-def prepare(
-    a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512, seed: int = 42
-) -> Pair:
-    """Bring A to B's rate, mix it to mono if B is mono, and check everything.
+def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> Pair:
+    """Bring A to B's rate, and to mono if B is; take the offsets off both.
 
     Parameters
     ----------
@@ -60,36 +119,31 @@ def prepare(
         Of any rates and numbers of channels.
     n_fft, hop_length : int
         As in `helpers.spectrum.make_stft`.
-    seed : int, default 42
-        For whatever is drawn at random.
 
     Raises
     ------
     AudioError
         For a sound or setting that nothing can be made of.
     """
-    check(a, name="Sound A")
-    check(b, name="Sound B")
-    check_seed(seed)
-    stft = make_stft(b.rate, n_fft, hop_length)
-    if b.n_channels == 1:
+    a, dry = check(a, name="Sound A"), check(b, name="Sound B")
+    stft = spectrum.make_stft(b.rate, n_fft, hop_length)
+    if b.samples.shape[1] == 1:
         a = mono(a)
-    a = resample(a, rate=b.rate)
-    check(a, name="Sound A, at the rate of sound B,")
-    return Pair(a, b, stft, seed)
-
-
-def check_seed(seed: int) -> None:
-    """Raise `AudioError` unless `seed` is a whole number that numpy can start from."""
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise AudioError(
-            f"seed={seed!r} does not work: use a whole number from 0 to 4294967295."
-        )
+    a = fade(block_offset(resample(a, rate=b.rate)))
+    check(a, name="Sound A, at the rate of sound B and without its offset,")
+    b = check(block_offset(b), name="Sound B, without its offset,")
+    return Pair(a, b, dry, stft)
 
 
 def render(
-    pair: Pair, model: str | RegressorMixin, *, dials: Dials | None = None
-) -> Sound:
+    pair: Pair,
+    model: str | RegressorMixin = "nearest_path",
+    *,
+    blend: Dial = 1.0,
+    continuity: Dial = 0.5,
+    melody: Dial = 0.0,
+    dynamics: Dial = 1.0,
+) -> tuple[Sound, np.ndarray | None]:
     """Predict B with a model that learns from A, before any finishing.
 
     Parameters
@@ -98,40 +152,181 @@ def render(
         As from `prepare`.
     model : str or scikit-learn regressor
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
-    dials : Dials, optional
-        By default `Dials()`. A model of the bin recipe knows `blend` only.
+    blend, continuity, melody, dynamics : number or breakpoints
+        As in `predictive_convolution`.
 
     Returns
     -------
-    Sound
+    sound : Sound
         As long as B, at B's rate, with B's channels.
+    borrowed : ndarray of shape (n_frames_b,) or None
+        Which frame of A each frame of B borrows; None for models that average, and for
+        those of bins.
 
     Raises
     ------
     AudioError
-        For a model that there is not, and where all that is predicted is silence, or
-        not finite.
+        For a model or a dial that cannot work, and where all that is predicted is
+        silence, or not finite.
     """
-    dials = dials or Dials()
-    regressor, recipe = make_model(model, seed=pair.seed)
-    blend = breakpoints(dials.blend)
-    if blend[:, 1].max() == 0:
-        return pair.b
-    stft = pair.stft
-    if recipe == "frames":
-        plan = pair.plan
-        sound = convolve_frames(pair.a, pair.b, plan, regressor, stft=stft, dials=dials)
-    else:
-        turned = recipe == "turned bins"
-        sound = convolve_bins(
-            pair.a, pair.b, regressor, stft=stft, turned=turned, seed=pair.seed
+    regressor, recipe = find_model(model)
+    numbers = np.arange(spectrum.n_frames(pair.b, stft=pair.stft))
+    seconds = spectrum.seconds_of(numbers, stft=pair.stft)
+    blend = along(blend, seconds, name="blend")
+    continuity = along(continuity, seconds, name="continuity")
+    melody = along(melody, seconds, name="melody")
+    dynamics = along(dynamics, seconds, name="dynamics")
+    borrowed = None
+    with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
+        if recipe == "bins":
+            sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft)
+        else:
+            if isinstance(regressor, FramePath):
+                price = (2 * continuity) ** 3  # 1 in the middle: the model's own
+                price *= frames.audibility(pair.described_b)
+                borrowed, picked = choose(pair, regressor, price=price, leading=melody)
+            else:
+                picked = averaged_frames(pair, regressor)
+            sound = put_together(pair, picked, dynamics=dynamics)
+            sound = with_gesture(sound, pair, dynamics=dynamics)
+        name = model if isinstance(model, str) else type(model).__name__
+        check(sound, name=f"What {name} predicts")
+        return mix(pair.dry, sound, blend, stft=pair.stft), borrowed
+
+
+Picked = Iterator[tuple[slice, np.ndarray]]  # rows of B, and spectra made of A for them
+
+
+def choose(
+    pair: Pair, model: FramePath, *, price: np.ndarray, leading: np.ndarray
+) -> tuple[np.ndarray, Picked]:
+    """Choose the frames of A to borrow: those on the path through B's.
+
+    Parameters
+    ----------
+    pair : Pair
+    model : FramePath
+    price : ndarray of shape (n_frames_b,)
+        Times what jumping costs.
+    leading : ndarray of shape (n_frames_b,)
+        How far B's notes lead. Where they do, transposed copies of A's frames are there
+        to choose from, too.
+
+    Returns
+    -------
+    borrowed : ndarray of shape (n_frames_b,)
+        Which frames of A they are.
+    picked : iterator
+        Their spectra ``(n_channels_a, n_rows, n_bins)``, some hundred at a time.
+    """
+    leads = melody.lead(pair.b, leading, stft=pair.stft)
+    if not leads.any():
+        borrowed = pair.numbers[pair.fit_path(model).path(pair.asked, price)]
+        return borrowed, own_frames(pair, borrowed)
+    some = frames.spread_evenly(np.arange(len(pair.numbers)), MOST_SUNG)
+    voices = melody.transpose(pair.numbers[some], stft=pair.stft)
+    tones = melody.chroma(pair.a, pair.numbers[some], stft=pair.stft)
+    known = melody.describe_voices(pair.known[some], tones, voices)
+    model = clone(model).set_params(groups=melody.groups_of(pair.known))
+    model.fit(known, voices.rows, starts=voices.starts)
+    path = model.path(melody.ask_for_notes(pair.asked, leads), price)
+    borrowed = pair.numbers[some][voices.rows[path]]
+    return borrowed, sung_frames(pair, borrowed, voices, path)
+
+
+def own_frames(pair: Pair, borrowed: np.ndarray) -> Picked:
+    """Yield frames of A as they are, filled out."""
+    for rows in spectrum.blocks(len(borrowed)):
+        spectra = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
+        yield rows, spectra * filled_out(pair, borrowed[rows], rows)
+
+
+def sung_frames(
+    pair: Pair, borrowed: np.ndarray, voices: melody.Voices, path: np.ndarray
+) -> Picked:
+    """Yield frames of A transposed, filled out."""
+    splines = melody.splines_of(pair.a)
+    for rows in spectrum.blocks(len(borrowed)):
+        own = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
+        centres, semitones = voices.centres[path[rows]], voices.semitones[path[rows]]
+        sung = melody.sing_frames(splines, own, centres, semitones, stft=pair.stft)
+        yield rows, sung * filled_out(pair, borrowed[rows], rows)
+
+
+def filled_out(pair: Pair, borrowed: np.ndarray, rows: slice) -> np.ndarray:
+    """Find what some frames of A are to be multiplied by to be as full as B's."""
+    described, aligned = pair.described_a[borrowed], pair.aligned[rows]
+    return frames.fill_out(described, aligned, frequencies=pair.stft.f)
+
+
+def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
+    """Yield magnitudes that a model predicts, with the phases of borrowed frames.
+
+    Averages of spectra with their phases would cancel out.
+    """
+    known = []
+    for rows in spectrum.blocks(len(pair.numbers)):
+        spectra = spectrum.spectrum_of(pair.a, pair.numbers[rows], stft=pair.stft)
+        known.append(frames.magnitudes_of(spectra))
+    averages = fit_magnitudes(model, pair.known, np.concatenate(known))
+    path = pair.fit_path(CATALOGUE["nearest_path"].regressor).path(pair.asked)
+    for rows in spectrum.blocks(len(path)):
+        borrowed = pair.numbers[path[rows]]
+        spectra = spectrum.spectrum_of(pair.a, borrowed, stft=pair.stft)
+        size = np.linalg.norm(spectra, axis=2, keepdims=True)
+        magnitudes = size * predict_magnitudes(averages, pair.asked[rows])
+        yield rows, magnitudes * np.exp(1j * np.angle(spectra)).astype(np.complex64)
+
+
+def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
+    """Turn spectra made of A into a sound, each at the loudness of B's frame."""
+    output = np.zeros_like(pair.b.samples)
+    level = np.linalg.norm(pair.b.samples) / np.linalg.norm(pair.a.samples)
+    level *= np.sqrt(pair.a.samples.size / pair.b.samples.size)
+    for rows, spectra in picked:
+        numbers = np.arange(rows.start, rows.stop)
+        spectra_b = spectrum.spectrum_of(pair.b, numbers, stft=pair.stft)
+        spectra = frames.borrow(
+            spectra, spectra_b, level=level, dynamics=dynamics[rows]
         )
-    check_prediction(sound, model)
-    sound = mix(pair.b, sound, blend=blend, stft=stft)
-    if recipe == "frames":
-        gain = gesture_gain(sound, pair.b, pair.plan.described_b, stft=stft)
-        sound = apply_gain(sound, gain, share=dials.dynamics)
-    return restore(pair.b, sound, blend=blend)
+        spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows.start)
+    return Sound(output, pair.b.rate)
+
+
+def with_gesture(sound: Sound, pair: Pair, *, dynamics: np.ndarray) -> Sound:
+    """Lean a sound on B's gesture, as far as the loudness is to be B's."""
+    gain_db = gesture_gain(sound, pair.b, pair.described_b, stft=pair.stft)
+    moments = spectrum.seconds_of(np.arange(len(dynamics)), stft=pair.stft)
+    share = np.interp(points_of(sound) / sound.rate, moments, dynamics)
+    return apply_gain(sound, gain_db, share=share)
+
+
+def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sound:
+    """Make one sound between B and a prediction.
+
+    The magnitudes meet at their weighted geometric mean, which moves evenly from one
+    timbre to the other; a cross-fade of the samples would be two sounds at once.
+
+    Parameters
+    ----------
+    b, sound : Sound
+        Of one length.
+    blend : ndarray of shape (n_frames,)
+        From 0, B itself, to 1.
+    stft : ShortTimeFFT
+    """
+    if blend.min() == 1:
+        return sound
+    output = np.zeros_like(b.samples, np.float32)
+    for rows in spectrum.blocks(len(blend)):
+        numbers, share = np.arange(rows.start, rows.stop), blend[rows, np.newaxis]
+        dry, wet = (spectrum.spectrum_of(one, numbers, stft=stft) for one in (b, sound))
+        both = (1 - share) * dry + share * wet
+        size = (np.abs(dry) + 1e-7) ** (1 - share) * (np.abs(wet) + 1e-7) ** share
+        met = both * (size / (np.abs(both) + 1e-12))
+        met = np.where(share == 0, dry, met)
+        spectrum.add_spectrum(output, met, stft=stft, first=rows.start)
+    return replace(sound, samples=output)
 
 
 def predictive_convolution(
@@ -145,84 +340,65 @@ def predictive_convolution(
     dynamics: Dial = 1.0,
     n_fft: int = 2048,
     hop_length: int = 512,
-    seed: int = 42,
 ) -> Sound:
     """Tell B's gesture in A's timbre: learn from A's frames, predict B's.
 
     Parameters
     ----------
     a, b : Sound
-        Of any rates and numbers of channels. The model learns from all of A's channels
-        and predicts each channel of B.
+        Of any rates and numbers of channels.
     model : str or scikit-learn regressor
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
         "nearest_path" borrows stretches of A: of all models it has most of A's timbre
         and motion.
-    blend, continuity, melody, dynamics : number or breakpoints
-        As in `helpers.dials.Dials`.
+    blend : number or breakpoints, default 1
+        From 0, B itself, to 1, the full prediction. Breakpoints are in order of time,
+        ``[(seconds, value), ...]``; so for all dials.
+    continuity : number or breakpoints, default 0.5
+        From 0, a mosaic of single moments of A, to 1, long stretches of it. At the
+        default B's structure and A's motion are both kept well. Only a `FramePath`
+        knows it, and `melody`.
+    melody : number or breakpoints, default 0
+        From 0, where A keeps its own notes, to 1, where it is transposed to B's, at the
+        price of timbre. Where B has no pitch, it does nothing.
+    dynamics : number or breakpoints, default 1
+        From 0, where A keeps its own loudness, to 1, where it has B's. Models of bins
+        do not know it.
     n_fft, hop_length : int
         As in `helpers.spectrum.make_stft`.
-    seed : int, default 42
-        For models that draw random numbers.
 
     Returns
     -------
     Sound
         As long as B, at B's rate, with B's channels; not yet finished (see
-        `helpers.finishing`). It knows which stretches of A it is made of.
+        `helpers.finishing`).
 
     Raises
     ------
     AudioError
         For a sound, model or setting that nothing can be made of.
     """
-    dials = Dials(blend=blend, continuity=continuity, melody=melody, dynamics=dynamics)
-    make_model(model)  # raises before the work, not after it
-    pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length, seed=seed)
-    with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
-        return render(pair, model, dials=dials)
+    find_model(model)  # raises before the work, not after it
+    pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length)
+    dials = {"continuity": continuity, "melody": melody, "dynamics": dynamics}
+    return render(pair, model, blend=blend, **dials)[0]
 
 
-def check_prediction(sound: Sound, model: str | RegressorMixin) -> None:
-    """Raise `AudioError`, naming the model, for silence and for what is not finite."""
-    name = model if isinstance(model, str) else type(model).__name__
-    peak = peak_of(sound)
-    if not np.isfinite(peak):
-        raise AudioError(f"{name} predicts no finite numbers: choose another model.")
-    if peak < 1e-6:
-        raise AudioError(f"{name} predicts silence here: choose another model.")
+def classic_convolution(a: Sound, b: Sound) -> Sound:
+    """Convolve B with A: what the idea was first compared with.
 
+    Each channel of B meets the channel of A of the same number (the last, where A has
+    fewer).
 
-def mix(b: Sound, prediction: Sound, *, blend: np.ndarray, stft: ShortTimeFFT) -> Sound:
-    """Make one sound between B and a prediction, along the breakpoints of a blend.
-
-    The magnitudes meet at their weighted geometric mean, which moves evenly from one
-    timbre to the other; a cross-fade of the samples would be two sounds at once.
+    Returns
+    -------
+    Sound
+        Of B's length and rate, with a peak of 1.
     """
-    if blend[:, 1].min() == 1:
-        return prediction
-    output = allocate(b.n_samples, b.n_channels)
-    n_rows = n_frames(b.n_samples, stft=stft)
-    for rows in frame_blocks(n_rows, n_channels=b.n_channels):
-        seconds = seconds_of(np.arange(rows.start, rows.stop), stft=stft)
-        share = np.interp(seconds, *blend.T)[:, None].astype(np.float32)
-        dry = analyse(b.samples, stft=stft, rows=rows)
-        wet = analyse(prediction.samples, stft=stft, rows=rows)
-        both = (1 - share) * dry + share * wet
-        magnitude = (np.abs(dry) + 1e-7) ** (1 - share) * (np.abs(wet) + 1e-7) ** share
-        both *= magnitude / (np.abs(both) + 1e-12)
-        synthesise(output, both, stft=stft, first=rows.start)
-    return replace(prediction, samples=output)
-
-
-def restore(b: Sound, sound: Sound, *, blend: np.ndarray) -> Sound:
-    """Put B back, sample for sample, where its blend is 0."""
-    if blend[:, 1].min() > 0:
-        return sound
-    output = allocate(b.n_samples, b.n_channels)
-    for rows in spans(b.samples, sound.samples, output):
-        block = b.samples[rows]
-        seconds = (rows.start + np.arange(len(block))) / b.rate
-        dry = np.interp(seconds, *blend.T) == 0
-        output[rows] = np.where(dry[:, None], block, sound.samples[rows])
-    return replace(sound, samples=output)
+    pair = prepare(a, b)
+    n_channels = pair.b.samples.shape[1]
+    fewer = np.minimum(np.arange(n_channels), pair.a.samples.shape[1] - 1)
+    output = oaconvolve(pair.b.samples, pair.a.samples[:, fewer], axes=0)
+    output = output[: len(pair.b.samples)]
+    peak = np.abs(output).max()
+    return Sound((output / max(peak, 1e-12)).astype(np.float32), b.rate)

@@ -1,144 +1,105 @@
-"""The catalogue of regressors, by name."""
+"""The catalogue of regressors, and how any of them learns the frames of A."""
 
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import linear_model
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.linear_model import (
-    BayesianRidge,
-    LassoLars,
-    LassoLarsCV,
-    LinearRegression,
-    RANSACRegressor,
-    Ridge,
-    SGDRegressor,
-)
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.audio import AudioError
-from helpers.estimators import FramePath
+from helpers.path import FramePath
+from helpers.sound import AudioError
 
 
 class Model(NamedTuple):
-    """An entry of the catalogue: how to make it, for which recipe, how it sounds."""
+    """An entry of the catalogue.
 
-    make: Callable[[int], RegressorMixin]
+    Its rows are "frames", or "bins" as in the original idea; `sound` says how it
+    sounds, in words that a listener would use.
+    """
+
+    regressor: RegressorMixin
     recipe: str
     sound: str
 
 
+nearest_path = FramePath(jump_cost=1.8, return_cost=4, power=0.5)
+trees = ExtraTreesRegressor(40, min_samples_leaf=2, random_state=42)
+network = MLPRegressor(
+    hidden_layer_sizes=(64,), max_iter=100, early_stopping=True, random_state=42
+)
+# On one scale, or its prior outweighs a sample of the rows, and it returns B itself.
+bayesian = make_pipeline(StandardScaler(), linear_model.BayesianRidge())
+lars = linear_model.LassoLars(alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200)
+# scikit-learn's own passive-aggressive class became this learning rate.
+passive_aggressive = linear_model.SGDRegressor(
+    "epsilon_insensitive",
+    penalty=None,
+    learning_rate="pa1",
+    eta0=0.42,
+    max_iter=580,
+    random_state=42,
+)
+lars_cv = linear_model.LassoLarsCV(max_iter=20, fit_intercept=False)
+ransac = linear_model.RANSACRegressor(
+    stop_probability=0.42, max_skips=50, random_state=42
+)
+through_zero = linear_model.LinearRegression(fit_intercept=False)
+
 CATALOGUE = {
-    "nearest_path": Model(
-        lambda seed: FramePath(
-            jump_cost=5, step_weight=3, loudness_weight=2, pitch_weight=3
-        ),
-        "frames",
-        "stretches of the sound that was learned, cut to the other's gesture",
-    ),
-    "nearest_neighbours": Model(
-        lambda seed: KNeighborsRegressor(1),
-        "frames",
-        "a mosaic of single moments: closest to B's changes, granular, restless",
-    ),
-    "ridge": Model(
-        lambda seed: make_pipeline(StandardScaler(), Ridge(10.0)),
-        "frames",
-        "an average of what was learned, tilted by the gesture: smooth, breathy",
-    ),
-    "pls": Model(
-        lambda seed: PLSRegression(8),
-        "frames",
-        "like ridge, along the few directions that matter: a little bolder",
-    ),
-    "extra_trees": Model(
-        lambda seed: ExtraTreesRegressor(40, min_samples_leaf=2, random_state=seed),
-        "frames",
-        "averages of look-alike moments: a sound half remembered",
-    ),
-    "mlp": Model(
-        lambda seed: make_pipeline(
-            StandardScaler(),
-            MLPRegressor(
-                hidden_layer_sizes=(64,),
-                max_iter=100,
-                early_stopping=True,
-                random_state=seed,
-            ),
-        ),
-        "frames",
-        "a small neural network: an average that evades, like neither of the two",
-    ),
+    "nearest_path": Model(nearest_path, "frames", "stretches of A, cut to B's gesture"),
+    "nearest_neighbours": Model(KNeighborsRegressor(1), "frames", "a restless mosaic"),
+    "ridge": Model(linear_model.Ridge(10.0), "frames", "an average, smooth, breathy"),
+    "pls": Model(PLSRegression(8), "frames", "like ridge, a little bolder"),
+    "extra_trees": Model(trees, "frames", "a sound half remembered"),
+    "mlp": Model(network, "frames", "an average that evades, like neither A nor B"),
     "linear_regression": Model(
-        lambda seed: LinearRegression(),
-        "bins",
-        "a hoarse whisper of the gesture sound: the original discovery",
+        linear_model.LinearRegression(), "bins", "a hoarse whisper of B"
     ),
-    "bayesian_ridge": Model(
-        # On one scale, so that its prior does not outweigh a sample of the rows.
-        lambda seed: make_pipeline(StandardScaler(), BayesianRidge()),
-        "bins",
-        "linear regression that holds back where it is unsure: the same whisper",
-    ),
-    "lasso_lars": Model(
-        lambda seed: LassoLars(alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200),
-        "bins",
-        "linear regression that ignores weak columns: the same whisper",
-    ),
-    "passive_aggressive": Model(
-        # scikit-learn's own passive-aggressive class became this learning rate.
-        lambda seed: SGDRegressor(
-            loss="epsilon_insensitive",
-            penalty=None,
-            learning_rate="pa1",
-            eta0=0.42,
-            max_iter=580,
-            random_state=seed,
-        ),
-        "turned bins",
-        "follows the last thing it saw: the gesture sound, each frame mirrored",
-    ),
-    "lasso_lars_cv": Model(
-        lambda seed: LassoLarsCV(max_iter=20, fit_intercept=False),
-        "bins",
-        "the same, choosing by trial how many columns to ignore: the same whisper",
-    ),
-    "ransac": Model(
-        lambda seed: RANSACRegressor(
-            stop_probability=0.42, max_skips=50, random_state=seed
-        ),
-        "turned bins",
-        "trusts quiet bins, calls the rest outliers: the gesture sound, mirrored",
-    ),
-    "linear_no_intercept": Model(
-        lambda seed: LinearRegression(fit_intercept=False),
-        "bins",
-        "linear regression without its constant: the same whisper",
-    ),
+    "bayesian_ridge": Model(bayesian, "bins", "the same whisper"),
+    "lasso_lars": Model(lars, "bins", "the same whisper"),
+    "passive_aggressive": Model(passive_aggressive, "bins", "B, mirrored, fluttering"),
+    "lasso_lars_cv": Model(lars_cv, "bins", "the same whisper"),
+    "ransac": Model(ransac, "bins", "B, mirrored, fluttering"),
+    "linear_no_intercept": Model(through_zero, "bins", "the same whisper"),
 }
 
 
-def learn(
-    model: RegressorMixin, known: ArrayLike, wanted: ArrayLike, *, rows: str
-) -> RegressorMixin:
-    """Fit a copy of `model`, without the warnings that it may give.
-
-    The catalogue's low limits are meant, and what is no number shows in the end.
+def find_model(model: str | RegressorMixin) -> tuple[RegressorMixin, str]:
+    """Give a regressor and what its rows are: "frames" or "bins".
 
     Parameters
     ----------
-    model : scikit-learn regressor
-        Cloned, never changed.
-    known, wanted : array-like of n_rows
-        Features and targets.
-    rows : str
-        What the rows are, for the sentence.
+    model : str or scikit-learn regressor
+        A name in `CATALOGUE`, or any regressor, which is for frames.
+
+    Raises
+    ------
+    AudioError
+        When there is no model of that name, or it is not a regressor.
+    """
+    if isinstance(model, str) and model in CATALOGUE:
+        return CATALOGUE[model].regressor, CATALOGUE[model].recipe
+    if isinstance(model, BaseEstimator) and is_regressor(model):
+        return model, "frames"
+    wrong, names = " ".join(repr(model).split()), ", ".join(CATALOGUE)
+    raise AudioError(f"There is no model {wrong}: choose one of {names}.")
+
+
+def fit(model: RegressorMixin, known: ArrayLike, wanted: ArrayLike) -> RegressorMixin:
+    """Fit a copy of `model` on sound A, without the warnings that it may give.
+
+    The catalogue's low limits are meant, and what is no number shows in the end.
 
     Raises
     ------
@@ -151,49 +112,67 @@ def learn(
             return clone(model).fit(known, wanted)
         except (ValueError, StopIteration) as error:
             raise AudioError(
-                f"The model cannot learn from the {len(known)} {rows} of sound A "
-                f"({reason(error)}): choose a longer A or another model."
+                f"The model cannot learn from the {len(known)} rows of sound A "
+                f"({_reason(error)}): choose a longer A or another model."
             ) from None
 
 
-def reason(error: Exception) -> str:
-    """Tell in one line what a model complained of."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".").replace(". ", ", ")
+def fit_magnitudes(
+    model: RegressorMixin, described: np.ndarray, magnitudes: np.ndarray
+) -> RegressorMixin:
+    """Fit a copy of a model that averages: descriptions in, magnitudes out.
 
-
-def make_model(
-    model: str | RegressorMixin, *, seed: int = 42
-) -> tuple[RegressorMixin, str]:
-    """Make a regressor from a catalogue name, or copy the one that is given.
+    The thousand bins of a frame are far from independent: 40 principal components sum
+    them up, and a model that takes one target at a time is fitted to each. Columns are
+    brought to one scale first, for many models stumble over different ones; not so for
+    a pipeline, which has ways of its own.
 
     Parameters
     ----------
-    model : str or scikit-learn regressor
-        A name in `CATALOGUE`, or any regressor, which is cloned and never changed.
-    seed : int, default 42
-        For the models of the catalogue that draw random numbers.
-
-    Returns
-    -------
-    regressor : scikit-learn regressor
-        Not fitted. One that is given gets its columns on one scale first, for many
-        models stumble over decibels of different spread; not so a `FramePath`, or a
-        pipeline, which has ways of its own.
-    recipe : {"bins", "turned bins", "frames"}
-        The recipe that suits it; "frames" for a regressor that is given. "turned bins"
-        are those of models that mirror each frame: see `helpers.bins.turn_frames`.
+    model : scikit-learn regressor
+        Cloned, never changed.
+    described : ndarray of shape (n_known, n_columns)
+        A's frames, weighed.
+    magnitudes : ndarray of shape (n_known, n_bins)
+        As from `helpers.frames.magnitudes_of`.
 
     Raises
     ------
     AudioError
-        When there is no model of that name, or it is not a regressor.
+        As `fit`.
     """
-    if isinstance(model, str) and model in CATALOGUE:
-        return CATALOGUE[model].make(seed), CATALOGUE[model].recipe
-    if not (isinstance(model, BaseEstimator) and is_regressor(model)):
-        names = ", ".join(CATALOGUE)
-        raise AudioError(f"There is no model {model!r}: choose one of {names}.")
-    if isinstance(model, Pipeline | FramePath):
-        return clone(model), "frames"
-    return make_pipeline(StandardScaler(), clone(model)), "frames"
+    if not isinstance(model, Pipeline):
+        model = make_pipeline(StandardScaler(), model)
+    summary = {
+        "transformer": PCA(min(40, *magnitudes.shape), random_state=0),
+        "check_inverse": False,
+    }
+    try:
+        whole = TransformedTargetRegressor(model, **summary)
+        return fit(whole, described, np.sqrt(magnitudes))
+    except AudioError:  # some models take one target at a time
+        whole = TransformedTargetRegressor(MultiOutputRegressor(model), **summary)
+        return fit(whole, described, np.sqrt(magnitudes))
+
+
+def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarray:
+    """Predict the magnitudes of frames, ``(n_rows, n_bins)``, float32.
+
+    Raises
+    ------
+    AudioError
+        When the model cannot, for example since it predicts NaN.
+    """
+    try:
+        # No part of a frame whose power is 1 can be larger than that.
+        return np.clip(model.predict(described), 0, 1).astype(np.float32) ** 2
+    except ValueError as error:
+        raise AudioError(
+            f"The model cannot predict sound B ({_reason(error)}): choose another."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    # What a model complained of, in one line.
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".").replace(". ", ", ")
