@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
-from scipy.signal import ShortTimeFFT, oaconvolve
+from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
 from threadpoolctl import threadpool_limits
 
 from helpers import frames, melody, spectrum
 from helpers.bins import convolve_bins
-from helpers.gesture import apply_gain, gesture_gain, points_of
+from helpers.gesture import apply_gain, gesture_gain
 from helpers.models import CATALOGUE, find_model, fit_magnitudes, predict_magnitudes
 from helpers.path import FramePath
 from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, resample
@@ -22,7 +21,7 @@ MOST_SUNG = 4096  # the same where each is there twelve times
 Dial = float | Sequence[tuple[float, float]]
 
 
-def along(dial: Dial, seconds: np.ndarray, *, name: str = "a dial") -> np.ndarray:
+def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
     """Read a dial off at some moments, in seconds.
 
     Parameters
@@ -49,69 +48,32 @@ def along(dial: Dial, seconds: np.ndarray, *, name: str = "a dial") -> np.ndarra
         points = np.array([(0, dial)] if np.ndim(dial) == 0 else dial, dtype=float)
         times, values = points.reshape(-1, 2).T
         in_order = np.all(np.diff(times, prepend=-1e9) >= 0)
-        fits = len(times) and in_order and np.all((values >= 0) & (values <= 1))
+        if not in_order or not np.all((values >= 0) & (values <= 1)):
+            raise ValueError
+        return np.interp(seconds, times, values).astype(np.float32)
     except (TypeError, ValueError, OverflowError):
-        fits = False
-    if not fits:
         raise AudioError(
             f"{name}={dial!r} does not work: give a number from 0 to 1, or breakpoints "
             "in order of time such as [(0, 0), (2.5, 1)]."
-        )
-    return np.interp(seconds, times, values).astype(np.float32)
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two sounds at one rate, and what is worked out once for all models.
-
-    Rows are frames; columns are those of `helpers.frames.COLUMNS`.
-    """
+    """Two sounds at one rate, and what all models share; rows are frames."""
 
     a: Sound  # without offset, its ends faded
     b: Sound  # without offset
     dry: Sound  # B as it was read
     stft: ShortTimeFFT
-
-    @cached_property
-    def described_a(self) -> np.ndarray:
-        """All frames of A."""
-        return frames.describe(self.a, stft=self.stft)
-
-    @cached_property
-    def described_b(self) -> np.ndarray:
-        """All frames of B."""
-        return frames.describe(self.b, stft=self.stft)
-
-    @cached_property
-    def numbers(self) -> np.ndarray:
-        """Which frames of A are learned from, rising: those that can be heard."""
-        active = np.flatnonzero(frames.is_active(self.described_a))
-        return frames.spread_evenly(active, MOST_FRAMES)
-
-    @cached_property
-    def known(self) -> np.ndarray:
-        """Those frames of A, weighed."""
-        return frames.weigh(self.described_a[self.numbers])
-
-    @cached_property
-    def aligned(self) -> np.ndarray:
-        """B's frames where A lives."""
-        model = self.fit_path(CATALOGUE["nearest_path"].regressor)
-        return frames.align(self.described_b, self.described_a[self.numbers], model)
-
-    @cached_property
-    def asked(self) -> np.ndarray:
-        """The same, weighed."""
-        return frames.weigh(self.aligned)
-
-    def fit_path(self, model: FramePath) -> FramePath:
-        """Fit a copy of a `FramePath` to A's frames; its targets are their numbers."""
-        starts = np.diff(self.numbers, prepend=-2) != 1
-        return clone(model).fit(self.known, self.numbers, starts=starts)
+    described_a: np.ndarray  # (n_frames_a, n_columns)
+    described_b: np.ndarray  # (n_frames_b, n_columns)
+    numbers: np.ndarray  # (n_known,) frames of A that are learned from, rising
+    aligned: np.ndarray  # (n_frames_b, n_columns) B's descriptions where A lives
 
 
 def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> Pair:
-    """Bring A to B's rate, and to mono if B is; take the offsets off both.
+    """Bring A to B's rate, and to mono if B is; describe both, and align B.
 
     Parameters
     ----------
@@ -132,7 +94,19 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
     a = fade(block_offset(resample(a, rate=b.rate)))
     check(a, name="Sound A, at the rate of sound B and without its offset,")
     b = check(block_offset(b), name="Sound B, without its offset,")
-    return Pair(a, b, dry, stft)
+    with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
+        described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
+        active = np.flatnonzero(frames.is_active(described_a))
+        numbers = frames.spread_evenly(active, MOST_FRAMES)
+        path = fit_path(CATALOGUE["nearest_path"].regressor, described_a, numbers)
+        aligned = frames.align(described_b, described_a[numbers], path)
+    return Pair(a, b, dry, stft, described_a, described_b, numbers, aligned)
+
+
+def fit_path(model: FramePath, described: np.ndarray, numbers: np.ndarray) -> FramePath:
+    """Fit a copy of a `FramePath` to some frames; its targets are their numbers."""
+    starts = np.diff(numbers, prepend=-2) != 1
+    return clone(model).fit(frames.weigh(described[numbers]), numbers, starts=starts)
 
 
 def render(
@@ -170,8 +144,7 @@ def render(
         silence, or not finite.
     """
     regressor, recipe = find_model(model)
-    numbers = np.arange(spectrum.n_frames(pair.b, stft=pair.stft))
-    seconds = spectrum.seconds_of(numbers, stft=pair.stft)
+    seconds = spectrum.seconds_of(np.arange(len(pair.aligned)), stft=pair.stft)
     blend = along(blend, seconds, name="blend")
     continuity = along(continuity, seconds, name="continuity")
     melody = along(melody, seconds, name="melody")
@@ -219,44 +192,36 @@ def choose(
     picked : iterator
         Their spectra ``(n_channels_a, n_rows, n_bins)``, some hundred at a time.
     """
+    asked = frames.weigh(pair.aligned)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
-        borrowed = pair.numbers[pair.fit_path(model).path(pair.asked, price)]
-        return borrowed, own_frames(pair, borrowed)
-    some = frames.spread_evenly(np.arange(len(pair.numbers)), MOST_SUNG)
-    voices = melody.transpose(pair.numbers[some], stft=pair.stft)
-    tones = melody.chroma(pair.a, pair.numbers[some], stft=pair.stft)
-    known = melody.describe_voices(pair.known[some], tones, voices)
-    model = clone(model).set_params(groups=melody.groups_of(pair.known))
+        path = fit_path(model, pair.described_a, pair.numbers).path(asked, price)
+        return pair.numbers[path], borrowed_frames(pair, pair.numbers[path])
+    numbers = frames.spread_evenly(pair.numbers, MOST_SUNG)
+    voices = melody.transpose(numbers, stft=pair.stft)
+    tones = melody.chroma(pair.a, numbers, stft=pair.stft)
+    weighed = frames.weigh(pair.described_a[numbers])
+    known = melody.describe_voices(weighed, tones, voices)
+    model = clone(model).set_params(groups=(asked.shape[1], leads.shape[1], 1))
     model.fit(known, voices.rows, starts=voices.starts)
-    path = model.path(melody.ask_for_notes(pair.asked, leads), price)
-    borrowed = pair.numbers[some][voices.rows[path]]
-    return borrowed, sung_frames(pair, borrowed, voices, path)
+    path = model.path(melody.ask_for_notes(asked, leads), price)
+    borrowed = numbers[voices.rows[path]]
+    return borrowed, borrowed_frames(pair, borrowed, voices.of(path))
 
 
-def own_frames(pair: Pair, borrowed: np.ndarray) -> Picked:
-    """Yield frames of A as they are, filled out."""
+def borrowed_frames(
+    pair: Pair, borrowed: np.ndarray, sung: melody.Voices | None = None
+) -> Picked:
+    """Yield frames of A, transposed if they are to sing, and as full as B's."""
+    tape = None if sung is None else melody.splines_of(pair.a)
     for rows in spectrum.blocks(len(borrowed)):
         spectra = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
-        yield rows, spectra * filled_out(pair, borrowed[rows], rows)
-
-
-def sung_frames(
-    pair: Pair, borrowed: np.ndarray, voices: melody.Voices, path: np.ndarray
-) -> Picked:
-    """Yield frames of A transposed, filled out."""
-    splines = melody.splines_of(pair.a)
-    for rows in spectrum.blocks(len(borrowed)):
-        own = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
-        centres, semitones = voices.centres[path[rows]], voices.semitones[path[rows]]
-        sung = melody.sing_frames(splines, own, centres, semitones, stft=pair.stft)
-        yield rows, sung * filled_out(pair, borrowed[rows], rows)
-
-
-def filled_out(pair: Pair, borrowed: np.ndarray, rows: slice) -> np.ndarray:
-    """Find what some frames of A are to be multiplied by to be as full as B's."""
-    described, aligned = pair.described_a[borrowed], pair.aligned[rows]
-    return frames.fill_out(described, aligned, frequencies=pair.stft.f)
+        if sung is not None:
+            some = sung.of(rows)
+            spectra = melody.sing_frames(tape, spectra, some, stft=pair.stft)
+        gain_db = frames.fill_out(pair.described_a[borrowed[rows]], pair.aligned[rows])
+        gain_db = gain_db @ spectrum.mel_bands(pair.stft.f, frames.N_BANDS).T
+        yield rows, spectra * 10 ** (gain_db / 20)
 
 
 def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
@@ -264,31 +229,30 @@ def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
 
     Averages of spectra with their phases would cancel out.
     """
-    known = []
+    magnitudes, asked = [], frames.weigh(pair.aligned)
     for rows in spectrum.blocks(len(pair.numbers)):
         spectra = spectrum.spectrum_of(pair.a, pair.numbers[rows], stft=pair.stft)
-        known.append(frames.magnitudes_of(spectra))
-    averages = fit_magnitudes(model, pair.known, np.concatenate(known))
-    path = pair.fit_path(CATALOGUE["nearest_path"].regressor).path(pair.asked)
+        magnitudes.append(frames.magnitudes_of(spectra))
+    known = frames.weigh(pair.described_a[pair.numbers])
+    averages = fit_magnitudes(model, known, np.concatenate(magnitudes))
+    nearest_path = CATALOGUE["nearest_path"].regressor
+    path = fit_path(nearest_path, pair.described_a, pair.numbers).path(asked)
     for rows in spectrum.blocks(len(path)):
         borrowed = pair.numbers[path[rows]]
         spectra = spectrum.spectrum_of(pair.a, borrowed, stft=pair.stft)
         size = np.linalg.norm(spectra, axis=2, keepdims=True)
-        magnitudes = size * predict_magnitudes(averages, pair.asked[rows])
+        magnitudes = size * predict_magnitudes(averages, asked[rows])
         yield rows, magnitudes * np.exp(1j * np.angle(spectra)).astype(np.complex64)
 
 
 def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
     """Turn spectra made of A into a sound, each at the loudness of B's frame."""
     output = np.zeros_like(pair.b.samples)
-    level = np.linalg.norm(pair.b.samples) / np.linalg.norm(pair.a.samples)
-    level *= np.sqrt(pair.a.samples.size / pair.b.samples.size)
+    level = np.float32(np.std(pair.b.samples) / np.std(pair.a.samples))
     for rows, spectra in picked:
         numbers = np.arange(rows.start, rows.stop)
         spectra_b = spectrum.spectrum_of(pair.b, numbers, stft=pair.stft)
-        spectra = frames.borrow(
-            spectra, spectra_b, level=level, dynamics=dynamics[rows]
-        )
+        spectra = frames.borrow(level * spectra, spectra_b, dynamics[rows])
         spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows.start)
     return Sound(output, pair.b.rate)
 
@@ -296,9 +260,8 @@ def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
 def with_gesture(sound: Sound, pair: Pair, *, dynamics: np.ndarray) -> Sound:
     """Lean a sound on B's gesture, as far as the loudness is to be B's."""
     gain_db = gesture_gain(sound, pair.b, pair.described_b, stft=pair.stft)
-    moments = spectrum.seconds_of(np.arange(len(dynamics)), stft=pair.stft)
-    share = np.interp(points_of(sound) / sound.rate, moments, dynamics)
-    return apply_gain(sound, gain_db, share=share)
+    share = np.linspace(0, len(dynamics) - 1, len(gain_db))
+    return apply_gain(sound, gain_db * np.interp(share, range(len(dynamics)), dynamics))
 
 
 def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sound:
@@ -334,12 +297,9 @@ def predictive_convolution(
     b: Sound,
     *,
     model: str | RegressorMixin = "nearest_path",
-    blend: Dial = 1.0,
-    continuity: Dial = 0.5,
-    melody: Dial = 0.0,
-    dynamics: Dial = 1.0,
     n_fft: int = 2048,
     hop_length: int = 512,
+    **dials: Dial,
 ) -> Sound:
     """Tell B's gesture in A's timbre: learn from A's frames, predict B's.
 
@@ -380,25 +340,4 @@ def predictive_convolution(
     """
     find_model(model)  # raises before the work, not after it
     pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length)
-    dials = {"continuity": continuity, "melody": melody, "dynamics": dynamics}
-    return render(pair, model, blend=blend, **dials)[0]
-
-
-def classic_convolution(a: Sound, b: Sound) -> Sound:
-    """Convolve B with A: what the idea was first compared with.
-
-    Each channel of B meets the channel of A of the same number (the last, where A has
-    fewer).
-
-    Returns
-    -------
-    Sound
-        Of B's length and rate, with a peak of 1.
-    """
-    pair = prepare(a, b)
-    n_channels = pair.b.samples.shape[1]
-    fewer = np.minimum(np.arange(n_channels), pair.a.samples.shape[1] - 1)
-    output = oaconvolve(pair.b.samples, pair.a.samples[:, fewer], axes=0)
-    output = output[: len(pair.b.samples)]
-    peak = np.abs(output).max()
-    return Sound((output / max(peak, 1e-12)).astype(np.float32), b.rate)
+    return render(pair, model, **dials)[0]

@@ -1,22 +1,17 @@
 """Finish a sound: no offset, less noise, no clicks, the right level."""
 
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
 import pyloudnorm
 import soxr
-from scipy.ndimage import percentile_filter, uniform_filter
+from scipy.ndimage import uniform_filter
 
-from helpers.sound import BLOCK, AudioError, Sound, fade, mono, resample, rms_of
+from helpers.sound import AudioError, Sound, fade, mono, peak_of, resample
 from helpers.spectrum import add_spectrum, blocks, make_stft, n_frames, spectrum_of
 
-RANGES = {
-    "peak_db": (-60, 0),
-    "loudness_lufs": (-70, 0),
-    "noise_reduction_db": (0, 60),
-    "fade_seconds": (0, 10),
-}
+RANGES = {"peak_db": (-60, 0), "loudness_lufs": (-70, 0)}
+RANGES |= {"noise_reduction_db": (0, 60), "fade_seconds": (0, 10)}
 
 
 def finish(
@@ -64,12 +59,9 @@ def finish(
 def check_finishing(**settings: float | None) -> None:
     """Raise the `AudioError` that `finish` would for some of its settings."""
     for name, value in settings.items():
-        if name not in RANGES:
-            raise AudioError(f"Nothing is finished by {name}: use {', '.join(RANGES)}.")
-        low, high = RANGES[name]
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        is_unset = name == "loudness_lufs" and value is None
-        if not is_unset and not (is_number and low <= value <= high):
+        low, high = RANGES.get(name, (np.nan, np.nan))
+        unset = name == "loudness_lufs" and value is None
+        if not unset and not (type(value) in (int, float) and low <= value <= high):
             raise AudioError(f"{name}={value!r} is out of range: use {low} to {high}.")
 
 
@@ -110,32 +102,25 @@ def reduce_noise(sound: Sound, *, strength_db: float = 12.0) -> Sound:
         return sound
     some = np.arange(4, n_rows - 4, 1 + n_rows // 1000)  # none hangs over an end
     power = np.abs(spectrum_of(sound, some, stft=stft)) ** 2
-    noise, floor = _noise_of(power, strength_db)
+    total = power.sum(axis=(0, 2))
+    heard = total >= 1e-10 * total.max()  # digital silence is no noise
+    quiet = power[:, heard & (total <= np.quantile(total[heard], 0.1))] + 1e-30
+    # The mean of logs, 0.577 low for noise, passes over what sounds now and then.
+    noise = np.exp(np.log(quiet).mean(axis=1, keepdims=True) + np.euler_gamma)
+    ratio = power[:, heard].mean(axis=(1, 2)) / quiet.mean(axis=(1, 2))
+    told_apart_db = np.clip(20 * np.log10(ratio + 1e-30) - 16, 0, strength_db)
+    floor = 10 ** (-told_apart_db[:, np.newaxis, np.newaxis] / 20)
     output = np.zeros_like(sound.samples)
     for rows in blocks(n_rows):
-        numbers = np.arange(rows.start, rows.stop)
-        spectrum = spectrum_of(sound, numbers, stft=stft)
-        power = uniform_filter(np.abs(spectrum) ** 2, (0, 5, 3), mode="nearest")
+        first = max(0, rows.start - 2)  # frames on either side, to average over
+        numbers = np.arange(first, min(rows.stop + 2, n_rows))
+        spectra = spectrum_of(sound, numbers, stft=stft)
+        power = uniform_filter(np.abs(spectra) ** 2, (0, 5, 3), mode="nearest")
         gain = np.maximum(1 - 2 * noise / np.maximum(power, noise), floor)
-        add_spectrum(output, spectrum * gain, stft=stft, first=rows.start)
+        kept = slice(rows.start - first, rows.stop - first)
+        reduced = (spectra * gain.astype(np.float32))[:, kept]
+        add_spectrum(output, reduced, stft=stft, first=rows.start)
     return replace(sound, samples=output)
-
-
-def _noise_of(power: np.ndarray, strength_db: float) -> tuple[np.ndarray, np.ndarray]:
-    # The power of the noise in each channel and bin, and the gains to leave it with.
-    total = power.sum(axis=(0, 2))
-    order = np.argsort(total)
-    order = order[total[order] >= 1e-10 * total.max()]  # digital silence is no noise
-    quiet = power[:, order[: max(1, len(order) // 10)]] + 1e-30
-    # The mean of logs (0.577 low for noise) and a low percentile over neighbouring bins
-    # (levelled, for most noise falls with frequency) pass over notes.
-    noise = np.exp(np.log(quiet).mean(axis=1, keepdims=True) + np.euler_gamma)
-    k = np.arange(1, power.shape[2] + 1)
-    noise = np.minimum(noise, percentile_filter(noise * k, 25, (1, 1, 31)) / k)
-    ratio = power[:, order].mean(axis=(1, 2)) / quiet.mean(axis=(1, 2))
-    under_db = 10 * np.log10(ratio + 1e-30)[:, np.newaxis, np.newaxis]
-    floor_db = -np.clip(2 * (under_db - 8), 0, strength_db)
-    return noise.astype(np.float32), (10 ** (floor_db / 20)).astype(np.float32)
 
 
 # Level --------------------------------------------------------------------------------
@@ -161,11 +146,11 @@ def set_level(
         When one of them is out of range.
     """
     check_finishing(peak_db=peak_db, loudness_lufs=loudness_lufs)
-    peak = max(_peak(sound), 1e-6)  # under -120 dBFS there is nothing to bring up
+    peak = max(peak_of(sound), 1e-6)  # under -120 dBFS there is nothing to bring up
     samples = sound.samples * np.float32(10 ** (peak_db / 20) / peak)
     levelled = replace(sound, samples=samples)
     if loudness_lufs is not None:
-        room_db = peak_db - _db(true_peak(levelled))
+        room_db = peak_db - true_peak_db(levelled)
         gain_db = min(loudness_lufs - loudness(levelled), room_db)
         samples *= np.float32(10 ** (gain_db / 20))
     return levelled
@@ -181,10 +166,11 @@ def measure(sound: Sound) -> dict[str, float]:
         (dBFS)"; "loudness (LUFS)", as from `loudness`; and "offset", the mean of the
         worst channel.
     """
+    rms = np.sqrt(np.mean(np.square(sound.samples), dtype=float))
     return {
-        "peak (dBFS)": _db(_peak(sound)),
-        "true peak (dBFS)": _db(true_peak(sound)),
-        "RMS (dBFS)": _db(rms_of(sound)),
+        "peak (dBFS)": _db(peak_of(sound)),
+        "true peak (dBFS)": true_peak_db(sound),
+        "RMS (dBFS)": _db(rms),
         "loudness (LUFS)": loudness(sound),
         "offset": float(max(sound.samples.mean(axis=0, dtype=float), key=abs)),
     }
@@ -194,22 +180,14 @@ def _db(amplitude: float) -> float:
     return float(20 * np.log10(amplitude + 1e-10))
 
 
-def _peak(sound: Sound) -> float:
-    return float(max(sound.samples.max(), -sound.samples.min()))
-
-
-def true_peak(sound: Sound) -> float:
-    """Find the largest amplitude of the curve through the samples, at 4 times the rate.
+def true_peak_db(sound: Sound) -> float:
+    """Find the peak of the curve through the samples, at 4 times the rate, in dBFS.
 
     The samples themselves count too.
     """
-    peak, n_samples = _peak(sound), len(sound.samples)
-    finer = soxr.ResampleStream(sound.rate, 4 * sound.rate, sound.samples.shape[1])
-    for first in range(0, n_samples, BLOCK):
-        block = np.asarray(sound.samples[first : first + BLOCK], np.float32, order="C")
-        between = finer.resample_chunk(block, last=first + BLOCK >= n_samples)
-        peak = max(peak, float(np.abs(between).max(initial=0)))
-    return peak
+    samples = np.asarray(sound.samples, np.float32)
+    between = soxr.resample(samples, sound.rate, 4 * sound.rate)
+    return _db(max(peak_of(sound), np.abs(between).max()))
 
 
 def loudness(sound: Sound) -> float:
@@ -221,20 +199,9 @@ def loudness(sound: Sound) -> float:
     """
     if sound.samples.shape[1] > 5:
         sound = mono(sound)
-    if sound.rate < 8000:
-        sound = resample(sound, rate=8000)
-    samples, step = sound.samples, sound.rate // 10
-    if len(samples) < 4 * step + 10:
-        samples = np.resize(samples, (4 * step + 10, samples.shape[1]))
-    meter, levels_db = pyloudnorm.Meter(sound.rate), []
-    for first in range(0, len(samples), 200 * step):  # of 20 s, for copies are made
-        before = min(10, first // step)  # in a second its filters settle
-        stretch = samples[first - before * step : first + 203 * step]
-        meter.integrated_loudness(stretch.astype(float))
-        levels_db += meter.blockwise_loudness[before:]
-    power = 10 ** (np.array(levels_db) / 10)
-    power = power[power > 1e-7]  # the absolute gate, at -70 LUFS
-    if len(power) == 0:
-        return _db(0)
-    power = power[power > 0.1 * power.mean()]  # the relative gate, 10 LU lower
-    return _db(np.sqrt(power.mean()))
+    sound = resample(sound, rate=max(8000, sound.rate))
+    samples, n_least = sound.samples, sound.rate // 2
+    if len(samples) < n_least:
+        samples = np.resize(samples, (n_least, samples.shape[1]))
+    lufs = pyloudnorm.Meter(sound.rate).integrated_loudness(samples.astype(float))
+    return max(float(lufs), _db(0))

@@ -18,7 +18,9 @@ COLUMNS += ["loudness (dB)", "rise (dB)"]
 COLUMNS += [f"step of band {i} (dB)" for i in range(1, N_BANDS + 1)]
 STEP_WEIGHT, RISE_WEIGHT = 3, 36  # a dB of them counts as so many dB of level
 MOST_RISE = 8  # dB
+N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
+FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
 
 
 def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -42,8 +44,7 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     loudness_db = 10 * np.log10(total / total.max())
     steps_db = steps_of(np.maximum(bands_db + loudness_db, -RANGE_DB))
     rise_db = np.maximum(steps_db, 0).mean(axis=1, keepdims=True)
-    columns = [bands_db, loudness_db, rise_db, steps_db]
-    return np.hstack(columns).astype(np.float32)
+    return np.hstack([bands_db, loudness_db, rise_db, steps_db], dtype=np.float32)
 
 
 def levels_of(described: np.ndarray) -> np.ndarray:
@@ -95,14 +96,7 @@ def weigh(described: np.ndarray) -> np.ndarray:
     return weighed
 
 
-def align(
-    described_b: np.ndarray,
-    known: np.ndarray,
-    model: FramePath,
-    *,
-    n_rounds: int = 3,
-    n_study: int = 384,
-) -> np.ndarray:
+def align(described_b: np.ndarray, known: np.ndarray, model: FramePath) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is in reach.
 
     B's levels are rotated as a whole onto A's: how much its moments differ from each
@@ -119,10 +113,6 @@ def align(
         The frames of A to learn from.
     model : FramePath
         Fitted to them, weighed.
-    n_rounds : int, default 3
-        Rotations; a fourth changes little.
-    n_study : int, default 384
-        Frames of B to learn the rotation from, in stretches spread over B.
 
     Returns
     -------
@@ -130,14 +120,14 @@ def align(
         Descriptions of what B's frames should be in A's world: B's bands where A's are;
         loudness, rises and steps are B's.
     """
-    study = spread_evenly(np.flatnonzero(is_active(described_b)), n_study)
+    study = spread_evenly(np.flatnonzero(is_active(described_b)), N_STUDY)
     levels, loudness = levels_of(described_b), described_b[:, [LOUDNESS]]
     middle_b = levels[study].mean(axis=0)
     bands_b = np.maximum(described_b[:, BANDS], -RANGE_DB)
     bands_a = np.maximum(known[:, BANDS], -RANGE_DB)
     aligned = described_b.copy()
     aligned[:, BANDS] = bands_b + bands_a.mean(axis=0) - bands_b[study].mean(axis=0)
-    for _ in range(n_rounds):
+    for _ in range(N_ROUNDS):
         rows = model.path(weigh(aligned[study]))
         partners = np.maximum(known[rows, BANDS] + loudness[study], -RANGE_DB)
         middle_a = partners.mean(axis=0)
@@ -149,13 +139,7 @@ def align(
     return aligned
 
 
-def fill_out(
-    described: np.ndarray,
-    aligned: np.ndarray,
-    *,
-    frequencies: np.ndarray,
-    share: float = 0.7,
-) -> np.ndarray:
+def fill_out(described: np.ndarray, aligned: np.ndarray) -> np.ndarray:
     """Find the gains that make frames of A nearly as full, or as bare, as B's are.
 
     A frame is full where its quiet bands are not far below its loudest one. They are
@@ -165,23 +149,17 @@ def fill_out(
     ----------
     described, aligned : ndarray of shape (n_rows, n_columns)
         Descriptions of the frames of A that are borrowed, and of what was asked for.
-    frequencies : ndarray of shape (n_bins,)
-        Of the bins, in Hz.
-    share : float, default 0.7
-        How much of the difference is made up for: more has more of B's shape, less is
-        more like A.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_bins)
-        Factors for magnitudes.
+    ndarray of shape (n_rows, N_BANDS)
+        In dB.
     """
     bands, loudness = described[:, BANDS], aligned[:, [LOUDNESS]]
     heard = np.maximum(bands + loudness, -RANGE_DB).mean(axis=1, keepdims=True)
     wanted = levels_of(aligned).mean(axis=1, keepdims=True)
     below = bands.max(axis=1, keepdims=True) - bands
-    gain_db = share * (wanted - heard) * below / (below + 10)
-    return 10 ** (gain_db @ mel_bands(frequencies, N_BANDS).T / 20)
+    return FULLER * (wanted - heard) * below / (below + 10)
 
 
 def magnitudes_of(spectra: np.ndarray) -> np.ndarray:
@@ -199,13 +177,7 @@ def magnitudes_of(spectra: np.ndarray) -> np.ndarray:
     return magnitudes / (np.linalg.norm(magnitudes, axis=1, keepdims=True) + 1e-12)
 
 
-def borrow(
-    picked: np.ndarray,
-    spectra_b: np.ndarray,
-    *,
-    level: float = 1.0,
-    dynamics: np.ndarray | float = 1.0,
-) -> np.ndarray:
+def borrow(picked: np.ndarray, spectra_b: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Put frames of A where B's are, at the loudness of B's.
 
     Each channel of B borrows from the channel of A of the same number (counted round
@@ -216,23 +188,20 @@ def borrow(
     picked : ndarray of shape (n_channels_a, n_rows, n_bins)
         The frame of A for each frame of B.
     spectra_b : ndarray of shape (n_channels, n_rows, n_bins)
-    level : float, default 1
-        What A is to be multiplied by to be as loud as B, on the whole.
-    dynamics : float or ndarray of shape (n_rows,), default 1
-        At 0 each frame keeps the loudness that it has in A.
+    share : ndarray of shape (n_rows,)
+        How far the loudness is B's: at 0 each frame keeps its own.
 
     Returns
     -------
     ndarray of shape (n_channels, n_rows, n_bins)
         Complex64.
     """
-    counted_round = np.arange(len(spectra_b)) % len(picked)
-    spectra = picked[counted_round]
+    spectra = picked[np.arange(len(spectra_b)) % len(picked)]
     if len(picked) > 1:
         spectra = 0.5 * (spectra + picked.mean(axis=0))
     size = np.linalg.norm(spectra, axis=2, keepdims=True)
     size_b = np.linalg.norm(spectra_b, axis=2, keepdims=True)
-    share = np.reshape(dynamics, (-1, 1)).astype(np.float32)
-    wanted = size_b**share * (np.float32(level) * size) ** (1 - share)
+    share = np.float32(share)[:, np.newaxis]
+    wanted = size_b**share * size ** (1 - share)
     # Of next to nothing no sound can be made: it is not lifted by more than 120 dB.
     return spectra * (wanted / (size + 1e-6 * wanted + 1e-12))

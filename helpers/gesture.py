@@ -3,6 +3,7 @@
 All gains are in dB, with a point every 3 ms, and the same for all channels.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -24,17 +25,15 @@ APART = 13  # between two strokes, at least
 SMOOTH = 2.75  # so wide a gain is smoothed, but at strokes
 AHEAD = 9  # so much too early a stroke may be heard
 MASKS = 4  # so long what sounds covers what is weaker
+LIMIT_DB = 12  # what is hardly there is not to be made loud
+UNDER_DB = 5  # what sounds ahead of a stroke, under B
 
 
-def points_of(sound: Sound) -> np.ndarray:
-    """Say where the points of a gain lie, in samples: in the middle of each step."""
-    step = _step(sound.rate)
+def points_of(sound: Sound) -> tuple[int, np.ndarray]:
+    """Say where the points of a gain lie: how far apart, and each, in samples."""
+    step = max(1, round(POINT_SECONDS * sound.rate))
     n_points = -(-len(sound.samples) // step)
-    return (np.arange(n_points) + 0.5) * step
-
-
-def _step(rate: int) -> int:
-    return max(1, round(POINT_SECONDS * rate))
+    return step, (np.arange(n_points) + 0.5) * step
 
 
 def fine_power(sound: Sound) -> np.ndarray:
@@ -42,38 +41,32 @@ def fine_power(sound: Sound) -> np.ndarray:
 
     The mean of a step, smoothed a little over the steps beside it.
     """
-    step, n_points = _step(sound.rate), len(points_of(sound))
-    power = np.zeros(n_points * step, np.float32)
+    step, points = points_of(sound)
+    power = np.zeros(len(points) * step, np.float32)
     power[: len(sound.samples)] = np.einsum("ij,ij->i", sound.samples, sound.samples)
-    of_steps = power.reshape(n_points, step).mean(axis=1, dtype=float)
+    of_steps = power.reshape(-1, step).mean(axis=1, dtype=float)
     return np.convolve(np.pad(of_steps, 1), [0.25, 0.5, 0.25], "valid")
 
 
-def apply_gain(
-    sound: Sound, gain_db: np.ndarray, *, share: np.ndarray | float = 1.0
-) -> Sound:
-    """Turn a sound up and down along a curve.
+def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
+    """Turn a sound up and down along a curve, ``(n_points,)``.
 
     Between its points it is cubic: corners would put sidebands where A has silence.
-
-    Parameters
-    ----------
-    sound : Sound
-    gain_db : ndarray of shape (n_points,)
-    share : float or ndarray of shape (n_points,), default 1
-        How much of it, from 0 to 1.
     """
-    points = points_of(sound)
-    if len(points) < 2:
-        return sound
-    curve = CubicSpline(points, gain_db * share * (np.log(10) / 20))
+    points = points_of(sound)[1]
+    curve = _cubic(points, gain_db)
     samples = np.empty_like(sound.samples)
     for first in range(0, len(samples), BLOCK):
         places = np.arange(first, min(first + BLOCK, len(samples)))
-        within = places.clip(points[0], points[-1])  # a cubic curve flies off beyond
-        gain = np.exp(curve(within)).astype(np.float32)
+        gain = 10 ** (curve(places).astype(np.float32) / 20)
         samples[places] = sound.samples[places] * gain[:, np.newaxis]
     return replace(sound, samples=samples)
+
+
+def _cubic(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    # Through points; a cubic curve flies off beyond them, so there it stays.
+    curve = CubicSpline(x, y) if len(x) > 1 else lambda _: y[0]
+    return lambda places: curve(places.clip(x[0], x[-1]))
 
 
 def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
@@ -130,9 +123,7 @@ def _in_db(power: np.ndarray, *, range_db: float) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, floor) + 1e-20)
 
 
-def articulate(
-    described: np.ndarray, described_b: np.ndarray, *, limit_db: float = 12
-) -> np.ndarray:
+def articulate(described: np.ndarray, described_b: np.ndarray) -> np.ndarray:
     """Find the gain that leans into B's onsets and softens those that only A has.
 
     What the sound lacks of B's rises is added up from frame to frame, and let go of
@@ -144,8 +135,6 @@ def articulate(
     ----------
     described, described_b : ndarray of shape (n_frames, n_columns)
         Of the sound, at B's loudness already, and of B.
-    limit_db : float, default 12
-        The most that it does: what is hardly there is not to be made loud.
 
     Returns
     -------
@@ -160,26 +149,23 @@ def articulate(
     gain_db = push - gaussian_filter1d(push, 4) + 0.6 * (lower - lower[heard].mean())
     most = 0.75 * described_b[heard, LOUDNESS].std()
     gain_db *= min(1, most / (gain_db[heard].std() + 1e-6))
-    return np.clip(gain_db, -limit_db, limit_db)
+    return np.clip(gain_db, -LIMIT_DB, LIMIT_DB)
 
 
-def duck(
-    own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray, *, over_db: float = -5
-) -> np.ndarray:
+def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:
     """Find the gain that keeps strokes from being heard too early.
 
     A frame that holds a stroke sounds before it, too. In the 26 ms ahead of each, what
-    is louder than B's loudest of the last 10 ms and `over_db` is turned down.
+    is not 5 dB under B's loudest of the last 10 ms is turned down: an onset is heard by
+    how far it rises.
 
     Parameters
     ----------
     own, wanted, strokes
         As in `follow`.
-    over_db : float, default -5
-        Below 0, for an onset is heard by how far it rises.
     """
     own_db, wanted_db = 10 * np.log10(own + 1e-20), _in_db(wanted, range_db=80)
-    ceiling = maximum_filter1d(wanted_db, MASKS, origin=MASKS // 2 - 1) + over_db
+    ceiling = maximum_filter1d(wanted_db, MASKS, origin=MASKS // 2 - 1) - UNDER_DB
     gain_db = np.zeros(len(own))
     for stroke in strokes:
         ahead = slice(max(0, stroke - AHEAD), stroke)
@@ -211,14 +197,12 @@ def gesture_gain(
     strokes = find_strokes(wanted)
     gain_db = follow(own, wanted, strokes)
 
-    seconds = points_of(b) / b.rate
+    seconds = points_of(b)[1] / b.rate
     described = describe(sound, stft=stft)
     centres = seconds_of(np.arange(len(described)), stft=stft)
     described[:, LOUDNESS] += np.interp(centres, seconds, gain_db)
     described[:, LOUDNESS] -= described[:, LOUDNESS].max()
-    by_frame = articulate(described, described_b)
-    within = seconds.clip(centres[0], centres[-1])
-    gain_db += CubicSpline(centres, by_frame)(within)
+    gain_db += _cubic(centres, articulate(described, described_b))(seconds)
 
     own *= 10 ** (gain_db / 10)
     return gain_db + duck(own, wanted, strokes)

@@ -113,6 +113,10 @@ class Voices(NamedTuple):
     semitones: np.ndarray  # (n_voices,) how far it is transposed
     starts: np.ndarray  # (n_voices,) True where it goes on from nothing
 
+    def of(self, which: np.ndarray | slice) -> "Voices":
+        """Take some of them."""
+        return Voices(*(values[which] for values in self))
+
 
 def transpose(numbers: np.ndarray, *, stft: ShortTimeFFT) -> Voices:
     """List frames of A and of eleven copies of it, each a tape at another speed.
@@ -159,8 +163,7 @@ def describe_voices(known: np.ndarray, tones: np.ndarray, voices: Voices) -> np.
     Returns
     -------
     ndarray of shape (n_voices, n_columns + 37)
-        Float32, in the groups of `groups_of`; the last column is a price on being
-        transposed.
+        Float32; the last column is a price on being transposed.
     """
     steps = PER_OCTAVE // 12 * voices.semitones[:, np.newaxis]
     places = (np.arange(PER_OCTAVE) - steps) % PER_OCTAVE
@@ -182,11 +185,6 @@ def ask_for_notes(asked: np.ndarray, leads: np.ndarray) -> np.ndarray:
     """
     nothing = np.zeros(len(asked))
     return np.column_stack([asked, PITCH_COST * leads, nothing]).astype(np.float32)
-
-
-def groups_of(known: np.ndarray) -> tuple[int, int, int]:
-    """Tell `FramePath` which columns of `describe_voices` belong together."""
-    return known.shape[1], PER_OCTAVE, 1
 
 
 def lead(b: Sound, melody: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -219,23 +217,18 @@ def splines_of(sound: Sound) -> Sound:
 
 
 def sing_frames(
-    splines: Sound,
-    own: np.ndarray,
-    centres: np.ndarray,
-    semitones: np.ndarray,
-    *,
-    stft: ShortTimeFFT,
+    tape: Sound, own: np.ndarray, voices: Voices, *, stft: ShortTimeFFT
 ) -> np.ndarray:
     """Transpose frames as a tape does, but keep the spectral envelope that they had.
 
     Parameters
     ----------
-    splines : Sound
+    tape : Sound
         A, as from `splines_of`.
     own : ndarray of shape (n_channels, n_rows, n_bins)
         Spectra of A's own frames.
-    centres, semitones : ndarray of shape (n_rows,)
-        Sample of A that comes to lie in the middle, and how far to transpose.
+    voices : Voices
+        Which they are to be.
     stft : ShortTimeFFT
 
     Returns
@@ -243,12 +236,12 @@ def sing_frames(
     ndarray of shape (n_channels, n_rows, n_bins)
         Complex64.
     """
-    speeds = 2 ** (semitones[:, np.newaxis] / 12)
-    places = centres[:, np.newaxis] + speeds * (np.arange(stft.m_num) - stft.m_num_mid)
-    frames = [
-        map_coordinates(channel, [places], np.float32, prefilter=False)
-        for channel in splines.samples.T
-    ]
+    steps = np.outer(
+        2 ** (voices.semitones / 12), np.arange(stft.m_num) - stft.m_num_mid
+    )
+    places = [voices.centres[:, np.newaxis] + steps]
+    form = {"output": np.float32, "prefilter": False}
+    frames = [map_coordinates(channel, places, **form) for channel in tape.samples.T]
     spectra = rfft(np.stack(frames) * stft.win.astype(np.float32), axis=2)
     gain_db = envelope_db(own, stft.f) - envelope_db(spectra, stft.f)
     return spectra * 10 ** (np.clip(gain_db, -30, 30) / 20).astype(np.float32)

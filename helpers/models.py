@@ -35,26 +35,21 @@ class Model(NamedTuple):
 
 nearest_path = FramePath(jump_cost=1.8, return_cost=4, power=0.5)
 trees = ExtraTreesRegressor(40, min_samples_leaf=2, random_state=42)
-network = MLPRegressor(
-    hidden_layer_sizes=(64,), max_iter=100, early_stopping=True, random_state=42
-)
+small = {"max_iter": 100, "early_stopping": True, "random_state": 42}
+network = MLPRegressor(hidden_layer_sizes=[64], **small)
+linear = linear_model.LinearRegression()
+through_zero = linear_model.LinearRegression(fit_intercept=False)
 # On one scale, or its prior outweighs a sample of the rows, and it returns B itself.
 bayesian = make_pipeline(StandardScaler(), linear_model.BayesianRidge())
-lars = linear_model.LassoLars(alpha=0.42, fit_intercept=False, eps=0.2, max_iter=200)
-# scikit-learn's own passive-aggressive class became this learning rate.
-passive_aggressive = linear_model.SGDRegressor(
-    "epsilon_insensitive",
-    penalty=None,
-    learning_rate="pa1",
-    eta0=0.42,
-    max_iter=580,
-    random_state=42,
-)
+lars = linear_model.LassoLars(0.42, fit_intercept=False, eps=0.2, max_iter=200)
 lars_cv = linear_model.LassoLarsCV(max_iter=20, fit_intercept=False)
-ransac = linear_model.RANSACRegressor(
-    stop_probability=0.42, max_skips=50, random_state=42
+# scikit-learn's own passive-aggressive class became this learning rate.
+aggressive = {"learning_rate": "pa1", "eta0": 0.42, "penalty": None, "max_iter": 580}
+passive_aggressive = linear_model.SGDRegressor(
+    "epsilon_insensitive", random_state=42, **aggressive
 )
-through_zero = linear_model.LinearRegression(fit_intercept=False)
+stubborn = {"stop_probability": 0.42, "max_skips": 50, "random_state": 42}
+ransac = linear_model.RANSACRegressor(**stubborn)
 
 CATALOGUE = {
     "nearest_path": Model(nearest_path, "frames", "stretches of A, cut to B's gesture"),
@@ -63,9 +58,7 @@ CATALOGUE = {
     "pls": Model(PLSRegression(8), "frames", "like ridge, a little bolder"),
     "extra_trees": Model(trees, "frames", "a sound half remembered"),
     "mlp": Model(network, "frames", "an average that evades, like neither A nor B"),
-    "linear_regression": Model(
-        linear_model.LinearRegression(), "bins", "a hoarse whisper of B"
-    ),
+    "linear_regression": Model(linear, "bins", "a hoarse whisper of B"),
     "bayesian_ridge": Model(bayesian, "bins", "the same whisper"),
     "lasso_lars": Model(lars, "bins", "the same whisper"),
     "passive_aggressive": Model(passive_aggressive, "bins", "B, mirrored, fluttering"),
@@ -143,15 +136,13 @@ def fit_magnitudes(
     """
     if not isinstance(model, Pipeline):
         model = make_pipeline(StandardScaler(), model)
-    summary = {
-        "transformer": PCA(min(40, *magnitudes.shape), random_state=0),
-        "check_inverse": False,
-    }
+    components = PCA(min(40, *magnitudes.shape), random_state=0)
+    summed_up = {"transformer": components, "check_inverse": False}
     try:
-        whole = TransformedTargetRegressor(model, **summary)
+        whole = TransformedTargetRegressor(model, **summed_up)
         return fit(whole, described, np.sqrt(magnitudes))
     except AudioError:  # some models take one target at a time
-        whole = TransformedTargetRegressor(MultiOutputRegressor(model), **summary)
+        whole = TransformedTargetRegressor(MultiOutputRegressor(model), **summed_up)
         return fit(whole, described, np.sqrt(magnitudes))
 
 

@@ -1,9 +1,6 @@
 """The regressor that scikit-learn lacks: nearest neighbours that may go on."""
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -39,12 +36,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """
 
     def __init__(
-        self,
-        jump_cost: float = 0.0,
-        return_cost: float = 0.0,
-        n_recent: int = 86,
-        power: float = 1.0,
-        groups: Sequence[int] | None = None,
+        self, jump_cost=0.0, return_cost=0.0, n_recent=86, power=1.0, groups=None
     ):
         self.jump_cost = jump_cost
         self.return_cost = return_cost
@@ -52,12 +44,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.power = power
         self.groups = groups
 
-    def fit(
-        self,
-        X: ArrayLike,  # noqa: N803 scikit-learn's name
-        y: ArrayLike,
-        starts: ArrayLike | None = None,
-    ) -> "FramePath":
+    def fit(self, X, y, starts=None):  # noqa: N803 scikit-learn's names
         """Keep the known rows and their targets.
 
         Parameters
@@ -69,9 +56,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Marks rows that go on from nothing, such as the first of each file. By
             default there is only the first row of all.
         """
-        X, self.y_ = validate_data(  # noqa: N806
-            self, X, y, multi_output=True, y_numeric=True, dtype=np.float32
-        )
+        form = {"multi_output": True, "y_numeric": True, "dtype": np.float32}
+        X, self.y_ = validate_data(self, X, y, **form)  # noqa: N806
         self.starts_ = np.zeros(len(X), bool) if starts is None else np.array(starts)
         self.starts_[0] = True
         places, *prices = self._split(X)
@@ -79,12 +65,12 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.known_ = [places / self.unit_, *prices]
         return self
 
-    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def predict(self, X):  # noqa: N803
         """Predict the targets of the rows on the path through `X`."""
         rows = self.path(X)
         return self.y_[rows]
 
-    def path(self, X: ArrayLike, price: ArrayLike = 1.0) -> np.ndarray:  # noqa: N803
+    def path(self, X, price=1.0):  # noqa: N803
         """Find the cheapest path.
 
         Parameters
@@ -120,7 +106,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             cost = distance + np.minimum(going_on, jumping)
         return _way_back(cost.argmin(), began, left)
 
-    def _distances(self, X: np.ndarray) -> Iterator[np.ndarray]:  # noqa: N803
+    def _distances(self, X):  # noqa: N803
         # Of each row that is asked about to all known ones, some rows at a time.
         n_block = max(1, BLOCK_VALUES // len(self.starts_))
         for first in range(0, len(X), n_block):
@@ -132,7 +118,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 block += _lengths(asked, known)
             yield from block
 
-    def _split(self, X: np.ndarray) -> list[np.ndarray]:  # noqa: N803
+    def _split(self, X):  # noqa: N803
         # Into the groups of columns.
         return np.split(X, np.cumsum(self.groups or [X.shape[1]])[:-1], axis=1)
 

@@ -3,7 +3,6 @@
 import difflib
 import filecmp
 import os
-import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,8 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from numbers import Integral
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
+from unicodedata import normalize
+from urllib.parse import unquote
 
 import av
 import numpy as np
@@ -21,12 +20,9 @@ import soxr
 from scipy.signal import lfilter
 
 INPUT_FOLDER = Path("input_audio")  # where names are looked for too
-MOST_CHANNELS = 64
-HIGHEST_RATE = 768_000  # Hz
 GAP_SECONDS = 0.1  # silence between files: no frame holds two of them
 BLOCK = 2**20  # samples that are filtered at a time
-BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
-LARGEST_FILE = 2**32 - 2**20  # bytes that a WAV can count
+SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")  # of the WAVs that are written
 
 Source = str | Path | Sequence[str | Path]  # a file, a folder, or a list of them
 
@@ -86,21 +82,18 @@ def load(source: Source, *, leave_out: Source = ()) -> Sound:
     AudioError
         For what cannot be read, and for what `check` refuses.
     """
-    files = files_of(source, leave_out=leave_out)
-    if isinstance(source, str | Path) and find(source).is_file():
-        return _read(files[0])
-    sounds, unreadable = [], []
-    for file in files:
+    sounds, errors = [], []
+    for file in files_of(source, leave_out=leave_out):
         try:
             sounds.append(_read(file))
-        except AudioError:
-            unreadable.append(shown(file.name))
+        except AudioError as error:
+            errors.append(error)
     if not sounds:
-        raise AudioError(f"{shown(source)} holds no sound: put some into it.")
-    if unreadable:
-        text = f"{shown(source)}: no sound could be read of {', '.join(unreadable)}."
-        warnings.warn(text, AudioWarning, stacklevel=2)
-    return join(sounds)
+        empty = AudioError(f"{shown(source)} holds no sound: put some into it.")
+        raise errors[0] if len(errors) == 1 else empty
+    for error in errors:
+        warnings.warn(f"Left out: {error}", AudioWarning, stacklevel=2)
+    return sounds[0] if len(sounds) == 1 else join(sounds)
 
 
 def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
@@ -114,12 +107,9 @@ def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
     if isinstance(source, list | tuple):
         return [file for one in source for file in files_of(one, leave_out=leave_out)]
     place = find(source)
-    if place.is_file():
-        return [place]
     left_out = [file.resolve() for file in files_of(leave_out)]
-    files = [file for file in sorted(place.rglob("*")) if file.is_file()]
-    seen = [file for file in files if not file.name.startswith(".")]
-    return [file for file in seen if file.resolve() not in left_out]
+    files = [place] if place.is_file() else sorted(place.rglob("[!.]*"))
+    return [file for file in files if file.is_file() and file.resolve() not in left_out]
 
 
 def name_of(source: Source) -> str:
@@ -127,10 +117,7 @@ def name_of(source: Source) -> str:
     if isinstance(source, str | Path):
         place = find(source).resolve()
         return place.stem if place.is_file() else place.name
-    if not source:
-        raise AudioError("[] names no sounds: put some into the brackets.")
-    others = f"_and_{len(source) - 1}_more" if len(source) > 1 else ""
-    return name_of(source[0]) + others
+    return "_and_".join(map(name_of, source[:2])) + ("_and_more" if source[2:] else "")
 
 
 def find(path: str | Path) -> Path:
@@ -141,41 +128,25 @@ def find(path: str | Path) -> Path:
     AudioError
         When there is none, with names that are like it.
     """
-    text = str(path).strip().strip("\"'").strip()
-    if text.lower().startswith("file:"):
-        text = url2pathname(urlparse(text).path)
+    text = unquote(str(path)) if str(path).startswith("file:") else str(path)
+    text = text.removeprefix("file://").strip(" \n\"'")
     if not isinstance(path, str | Path) or not text:
-        raise AudioError(
-            f"{path!r} is no name of a file: write it in quotes, as in "
-            '"input_audio/bell.wav".'
-        )
-    if "://" in text:
-        raise AudioError(f"{shown(path)} is on the web: download the file first.")
+        raise AudioError(f'{path!r} is no name of a file: write one, as in "bell.wav".')
     wanted = Path(text.replace("\\", "/"))
     for place in (Path(path), Path(text), wanted, INPUT_FOLDER / wanted):
         with suppress(OSError, ValueError, RuntimeError):  # no file has such a name
-            place = _as_spelled(place.expanduser())
-            if place.is_file() or place.is_dir():
+            if (place := place.expanduser()).is_file() or place.is_dir():
                 return place
-    names = [file.name for file in INPUT_FOLDER.glob("*")]
-    with suppress(OSError, ValueError):
-        names += [file.name for file in wanted.parent.iterdir()]
-    like = difflib.get_close_matches(wanted.name, names, 1)
-    hint = f", perhaps it is {like[0]}" if like else f" or put it into {INPUT_FOLDER}"
-    raise AudioError(
-        f"{shown(path)} is not there, nor in {INPUT_FOLDER}: check the name{hint}."
-    )
-
-
-def _as_spelled(path: Path) -> Path:
-    # Accents can be one character or two; systems differ in which they write.
-    if path.exists() or not path.name:
-        return path
-    folder, name = _as_spelled(path.parent), unicodedata.normalize("NFC", path.name)
-    for other in folder.iterdir():
-        if unicodedata.normalize("NFC", other.name) == name:
-            return other
-    return path
+    known = {}
+    for folder in (INPUT_FOLDER, wanted.parent):
+        with suppress(OSError, ValueError):
+            # Accents can be one character or two; systems differ in which they write.
+            known |= {normalize("NFC", file.name): file for file in folder.iterdir()}
+    if (name := normalize("NFC", wanted.name)) in known:
+        return known[name]
+    like = difflib.get_close_matches(name, known, 1)
+    hint = f": perhaps it is {like[0]}" if like else ": check the name"
+    raise AudioError(f"{shown(path)} is not there, nor in {INPUT_FOLDER}{hint}.")
 
 
 def shown(path: Source) -> str:
@@ -185,18 +156,16 @@ def shown(path: Source) -> str:
 
 
 def _read(path: Path) -> Sound:
-    # Of what ffmpeg's libraries refuse, libsndfile knows some relics.
     name, fault = shown(path), ""
     try:
         samples, rate, fault = _decode(path)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        try:
+        reason = getattr(error, "strerror", None) or "it has no sound in it"
+        try:  # libsndfile knows some relics that ffmpeg's libraries refuse
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, ValueError, TypeError):
-            reason = getattr(error, "strerror", None) or "it has no sound in it"
-            raise AudioError(
-                f"{name} cannot be read ({reason}): export it as WAV."
-            ) from None
+            text = f"{name} cannot be read ({reason}): export it as WAV."
+            raise AudioError(text) from None
     if fault:
         text = f"{name} is damaged ({fault}): what came before that was read."
         warnings.warn(text, AudioWarning, stacklevel=3)
@@ -211,13 +180,12 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
         stream = container.streams.audio[0]
         try:
             for frame in container.decode(stream):
-                for part in to_float.resample(frame):
-                    parts.append(part.to_ndarray().reshape(-1, stream.channels))
+                parts += [part.to_ndarray()[0] for part in to_float.resample(frame)]
         except (av.FFmpegError, ValueError) as error:
             fault = getattr(error, "strerror", None) or "its form changes"
             if not parts:
                 raise
-        return np.concatenate(parts), stream.rate, fault
+        return np.concatenate(parts).reshape(-1, stream.channels), stream.rate, fault
 
 
 def check(sound: Sound, *, name: str) -> Sound:
@@ -228,23 +196,17 @@ def check(sound: Sound, *, name: str) -> Sound:
     AudioError
         Naming it `name`, for any other.
     """
-    samples, rate = getattr(sound, "samples", None), getattr(sound, "rate", None)
-    if not isinstance(samples, np.ndarray) or samples.dtype not in ("f4", "f8"):
-        kind = getattr(samples, "dtype", type(samples).__name__)
-        raise AudioError(
-            f"{name} has samples of the type {kind}: make them float32, from -1 to 1."
-        )
-    if samples.ndim != 2 or not 1 <= samples.shape[1] <= MOST_CHANNELS:
-        raise AudioError(
-            f"{name} has samples of shape {samples.shape}: give them the shape "
-            f"(n_samples, n_channels), with 1 to {MOST_CHANNELS} channels."
-        )
-    if not isinstance(rate, Integral) or not 1000 <= rate <= HIGHEST_RATE:
-        raise AudioError(f"{name} is at {rate!r} Hz: use 1000 to {HIGHEST_RATE} Hz.")
-    if len(samples) < 2:
-        raise AudioError(f"{name} holds under 2 samples: choose another.")
-    peak = peak_of(sound)
-    if not peak <= 1e6:  # nan is not, either
+    samples, rate = sound.samples, sound.rate
+    kind = f"{getattr(samples, 'dtype', type(samples).__name__)}"
+    shape = getattr(samples, "shape", ())
+    if kind not in ("float32", "float64"):
+        raise AudioError(f"{name} has samples of type {kind}: make them float32.")
+    if len(shape) != 2 or shape[0] < 2 or not 1 <= shape[1] <= 64:
+        text = "2 samples or more of 1 to 64 channels, (n_samples, n_channels)"
+        raise AudioError(f"{name} has samples of shape {shape}: use {text}.")
+    if not isinstance(rate, Integral) or not 1000 <= rate <= 768_000:
+        raise AudioError(f"{name} is at {rate!r} Hz: use 1000 to 768000 Hz.")
+    if not (peak := peak_of(sound)) <= 1e6:  # nan is not, either
         raise AudioError(f"{name} holds NaN or is over +120 dBFS: make it again.")
     if peak < 1e-6:
         raise AudioError(f"{name} is silent (under -120 dBFS): choose another.")
@@ -290,14 +252,13 @@ def block_offset(sound: Sound, *, hertz: float = 10.0) -> Sound:
         Where a first-order high-pass begins to let pass: an octave under what is heard.
     """
     pole = np.exp(-2 * np.pi * hertz / sound.rate)
-    start = sound.samples[: sound.rate // 10].mean(axis=0, dtype=float)
-    state = -start[np.newaxis]  # as if the first tenth of a second had always been
+    # As if the first tenth of a second had always been.
+    state = -sound.samples[: sound.rate // 10].mean(axis=0, keepdims=True, dtype=float)
     samples = np.empty(sound.samples.shape, np.float32)
     for first in range(0, len(samples), BLOCK):
         rows = slice(first, first + BLOCK)
-        samples[rows], state = lfilter(
-            [1, -1], [1, -pole], sound.samples[rows], axis=0, zi=state
-        )
+        block = sound.samples[rows]
+        samples[rows], state = lfilter([1, -1], [1, -pole], block, axis=0, zi=state)
     return replace(sound, samples=samples)
 
 
@@ -350,31 +311,25 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     Raises
     ------
     AudioError
-        When `seconds` is no number of seconds from 1 on.
+        When `seconds` is no number over 0.
     """
-    if seconds is None:
-        return sound
-    if type(seconds) not in (int, float) or not seconds >= 1:
-        raise AudioError(
-            f"A stretch of {seconds!r} s does not work: use 1 or more, or None for all."
-        )
-    if sound.duration <= seconds:
-        return sound
+    seconds = sound.duration if seconds is None else seconds
+    if type(seconds) not in (int, float) or not seconds > 0:
+        raise AudioError(f"A stretch of {seconds!r} s does not work: use seconds.")
     n_samples = round(seconds * sound.rate)
-    step = sound.rate // 20  # 50 ms
-    n_inside = int(20 * seconds)
-    n_steps = len(sound.samples) // step
-    whole_steps = sound.samples[: n_steps * step].reshape(n_steps, -1)
-    power = np.einsum("ij,ij->i", whole_steps, whole_steps)
+    if n_samples >= len(sound.samples):
+        return sound
+    step = min(sound.rate // 20, n_samples)  # 50 ms
+    steps = sound.samples[: len(sound.samples) // step * step]
+    power = np.square(np.linalg.norm(steps.reshape(-1, step * steps.shape[1]), axis=1))
     level_db = 10 * np.log10(power / power.max() + 1e-4)  # noise is no life
     rises = np.maximum(np.diff(level_db, prepend=level_db[0]), 0)
-    start = int(np.convolve(rises, np.ones(n_inside), "valid").argmax()) * step
+    inside = np.ones(n_samples // step)
+    start = int(np.convolve(rises, inside, "valid").argmax()) * step
     start = min(start, len(sound.samples) - n_samples)
-    samples = sound.samples[start : start + n_samples]
-    moved = [(begin - start / sound.rate, name) for begin, name in sound.files]
-    over = sum(begin <= 0 for begin, _ in moved[1:])  # files that ended before
-    files = tuple(file for file in moved[over:] if file[0] < seconds)
-    return Sound(samples, sound.rate, files)
+    moved = ((begin - start / sound.rate, name) for begin, name in sound.files)
+    files = tuple(file for file in moved if file[0] < seconds)
+    return Sound(sound.samples[start : start + n_samples], sound.rate, files)
 
 
 # Writing ------------------------------------------------------------------------------
@@ -395,25 +350,14 @@ def check_output(
     Path
         The same, with the home folder for a ``~``.
     """
-    if not isinstance(path, str | Path) or "\0" in str(path):
-        raise AudioError(f"{path!r} is no name of a file: give another, in quotes.")
-    path, name = Path(path).expanduser(), shown(path)
-    if path.suffix.lower() != ".wav" or subtype not in BITS:
+    name, path = shown(path), Path(str(path)).expanduser()
+    if path.suffix.lower() != ".wav" or subtype not in SUBTYPES:
+        subtypes = ", ".join(SUBTYPES)
         raise AudioError(
-            f"{name} cannot hold {subtype!r}: use a name that ends in .wav, and "
-            "PCM_16, PCM_24 or FLOAT."
-        )
-    try:
-        folder = next((p for p in path.parents if p.exists()), path.parent)
-        fits = folder.is_dir() and os.access(folder, os.W_OK) and not path.is_dir()
-    except OSError:  # no disk takes such a name
-        fits = False
-    if not fits:
-        raise AudioError(
-            f"{name} cannot be written there: give the result another name or folder."
+            f"{name} cannot be written: use a .wav, and one of {subtypes}."
         )
     files = [file for source in inputs for file in files_of(source)]
-    if path.exists() and any(path.samefile(file) for file in files):
+    if path.resolve() in [file.resolve() for file in files]:
         raise AudioError(f"{name} is a sound to read: give the result another name.")
     return path
 
@@ -443,8 +387,7 @@ def save(
     Returns
     -------
     Path
-        Where it is. An `AudioWarning` tells of samples over full scale, which integers
-        cannot hold.
+        Where it is. Over full scale, integers are clipped.
 
     Raises
     ------
@@ -452,13 +395,7 @@ def save(
         For what `check_output` and `check` refuse, a full disk and the like.
     """
     path = check_output(path, subtype=subtype, inputs=inputs)
-    name = shown(path)
-    peak = peak_of(check(sound, name=f"The sound for {name}"))
-    if sound.samples.size * BITS[subtype] // 8 > LARGEST_FILE:
-        raise AudioError(f"{name} would be over 4 GiB: make B shorter, or use PCM_16.")
-    if peak > 1 and subtype != "FLOAT":
-        text = f"{name} is clipped ({20 * np.log10(peak):+.1f} dBFS): finish it first."
-        warnings.warn(text, AudioWarning, stacklevel=2)
+    check(sound, name=f"The sound for {shown(path)}")
     filecmp.clear_cache()  # it trusts times, which takes of one moment share
     with beside(path) as part:
         soundfile.write(part, sound.samples, sound.rate, subtype, format="WAV")
@@ -467,8 +404,7 @@ def save(
         for number in count(1):
             take = path.with_stem(f"{path.stem}_{number}") if number > 1 else path
             if not take.exists() or filecmp.cmp(part, take, shallow=False):
-                part.replace(take)
-                return take
+                return part.replace(take)
 
 
 @contextmanager
@@ -491,7 +427,12 @@ def beside(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
     except (soundfile.LibsndfileError, OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "the disk is full"
-        raise AudioError(
-            f"{shown(path)} cannot be written ({reason}): free some space or choose "
-            "another folder."
-        ) from None
+        text = f"{shown(path)} cannot be written ({reason}): free space or move it."
+        raise AudioError(text) from None
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text, such as a table, whole or not at all."""
+    with beside(path) as part:
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")
+        part.replace(path)

@@ -99,8 +99,7 @@ def cut_frames(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.n
         places = starts[row] + np.arange(n_fft)
         inside = (places >= 0) & (places < len(samples))
         frames[:, row, inside] = samples[places[inside]].T
-    frames *= stft.win.astype(np.float32)
-    return frames
+    return frames * stft.win.astype(np.float32)
 
 
 def spectrum_of(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -168,29 +167,25 @@ def power_in_blocks(sound: Sound, *, stft: ShortTimeFFT) -> Iterator[np.ndarray]
         yield (np.abs(spectrum_of(sound, numbers, stft=stft)) ** 2).sum(axis=0)
 
 
-def mel_bands(
-    frequencies: np.ndarray, n_bands: int, *, low: float = 40, high: float = 16000
-) -> np.ndarray:
+def mel_bands(frequencies: np.ndarray, n_bands: int) -> np.ndarray:
     """Give triangular weights of bands that are equally wide on the mel scale.
 
-    The mel scale, ``2595 log10(1 + f / 700)`` (O'Shaughnessy, *Speech Communication*,
-    1987), follows how we hear pitch.
+    They go from 40 Hz to 16 kHz, or to half the rate where that is less. The scale,
+    ``2595 log10(1 + f / 700)`` (O'Shaughnessy, *Speech Communication*, 1987), follows
+    how we hear pitch.
 
     Parameters
     ----------
     frequencies : ndarray of shape (n_bins,)
         Of the bins, in Hz.
     n_bands : int
-    low, high : float
-        Where the first band begins and the last one ends, in Hz; it ends at half the
-        rate where that is less.
 
     Returns
     -------
     ndarray of shape (n_bins, n_bands)
         Float32, 1 at the middle of each band.
     """
-    ends = 2595 * np.log10(1 + np.array([low, min(high, frequencies[-1])]) / 700)
+    ends = 2595 * np.log10(1 + np.array([40, min(16000, frequencies[-1])]) / 700)
     edges = 700 * (10 ** (np.linspace(*ends, n_bands + 2) / 2595) - 1)
     hertz = frequencies[:, np.newaxis]
     rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
