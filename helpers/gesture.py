@@ -65,7 +65,7 @@ def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
 
 def _cubic(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     # Through points; a cubic curve flies off beyond them, so there it stays.
-    curve = CubicSpline(x, y) if len(x) > 1 else lambda _: y[0]
+    curve = CubicSpline(x, y) if len(x) > 1 else lambda places: y[0] + 0 * places
     return lambda places: curve(places.clip(x[0], x[-1]))
 
 

@@ -16,14 +16,16 @@ def read_notebook(folder: Path = ROOT) -> nbformat.NotebookNode:
     return nbformat.read(folder / NOTEBOOK, as_version=4)
 
 
-def copy_project(folder: Path) -> Path:
-    """Copy the notebook and its helpers into an empty folder, without any sound."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "helpers", folder / "helpers", ignore=ignore)
+def copy_project(folder: Path, **settings: object) -> Path:
+    """Copy the notebook, with other settings, and its helpers, without any sound."""
+    shutil.copytree(ROOT / "helpers", folder / "helpers")
     for name in (NOTEBOOK, ".nbconvert.py"):
         shutil.copy(ROOT / name, folder)
-    for name in ("input_audio", "output_audio"):
-        (folder / name).mkdir()
+    (folder / "input_audio").mkdir()
+    notebook = read_notebook(folder)
+    (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    cell.source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
+    nbformat.write(notebook, folder / NOTEBOOK)
     return folder
 
 
@@ -34,8 +36,8 @@ def write_sound(path: Path, *, seed: int, seconds: float, rate: int, channels: i
     samples = 0.003 * rng.standard_normal((t.size, channels))
     for start in np.arange(0, seconds, 0.12):
         since = np.maximum(t - start, 0)
-        note = np.exp(-12 * since) * (t >= start)
-        hertz = rng.uniform(200, 900) * np.arange(1, 6)
-        partials = np.sin(2 * np.pi * np.outer(since, hertz)) @ rng.uniform(0, 1, 5)
-        samples += np.outer(0.06 * note * partials, rng.uniform(0.5, 1, channels))
+        partials = rng.uniform(200, 900) * np.arange(1, 6)
+        note = np.sin(2 * np.pi * np.outer(since, partials)) @ rng.uniform(0, 1, 5)
+        note *= 0.06 * np.exp(-12 * since)
+        samples += np.outer(note, rng.uniform(0.5, 1, channels))
     soundfile.write(path, samples, rate, subtype="PCM_16")
