@@ -12,8 +12,8 @@ sys.path.insert(0, str(ROOT))  # a script starts with its own folder on the path
 
 from helpers import show  # noqa: E402
 from helpers.convolution import predictive_convolution  # noqa: E402
-from helpers.files import load  # noqa: E402
 from helpers.finishing import finish  # noqa: E402
+from helpers.sound import load  # noqa: E402
 
 PICTURES = ROOT / ".github" / "pictures"
 BOXES = {  # colour, left edge, bottom edge, text

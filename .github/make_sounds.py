@@ -8,10 +8,9 @@ import soundfile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script starts with its own folder on the path only
 
-from helpers.audio import Sound  # noqa: E402
 from helpers.convolution import predictive_convolution  # noqa: E402
-from helpers.files import load  # noqa: E402
 from helpers.finishing import finish  # noqa: E402
+from helpers.sound import Sound, load  # noqa: E402
 
 SOUNDS = ROOT / ".github" / "sounds"
 MELODY = {  # A_to_B, and how far A is led to B's notes

@@ -251,8 +251,10 @@ def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
     level = np.float32(np.std(pair.b.samples) / np.std(pair.a.samples))
     for rows, spectra in picked:
         numbers = np.arange(rows.start, rows.stop)
-        spectra_b = spectrum.spectrum_of(pair.b, numbers, stft=pair.stft)
-        spectra = frames.borrow(level * spectra, spectra_b, dynamics[rows])
+        frames_b = spectrum.cut_frames(pair.b, numbers, stft=pair.stft)
+        # By Parseval's theorem, the power of a spectrum is that of its frame.
+        size_b = np.linalg.norm(frames_b, axis=2) * np.sqrt(pair.stft.m_num / 2)
+        spectra = frames.borrow(level * spectra, np.float32(size_b), dynamics[rows])
         spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows.start)
     return Sound(output, pair.b.rate)
 

@@ -18,7 +18,7 @@ COLUMNS += ["loudness (dB)", "rise (dB)"]
 COLUMNS += [f"step of band {i} (dB)" for i in range(1, N_BANDS + 1)]
 STEP_WEIGHT, RISE_WEIGHT = 3, 36  # a dB of them counts as so many dB of level
 MOST_RISE = 8  # dB
-N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
+N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
 FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
 
@@ -177,7 +177,7 @@ def magnitudes_of(spectra: np.ndarray) -> np.ndarray:
     return magnitudes / (np.linalg.norm(magnitudes, axis=1, keepdims=True) + 1e-12)
 
 
-def borrow(picked: np.ndarray, spectra_b: np.ndarray, share: np.ndarray) -> np.ndarray:
+def borrow(picked: np.ndarray, size_b: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Put frames of A where B's are, at the loudness of B's.
 
     Each channel of B borrows from the channel of A of the same number (counted round
@@ -187,7 +187,8 @@ def borrow(picked: np.ndarray, spectra_b: np.ndarray, share: np.ndarray) -> np.n
     ----------
     picked : ndarray of shape (n_channels_a, n_rows, n_bins)
         The frame of A for each frame of B.
-    spectra_b : ndarray of shape (n_channels, n_rows, n_bins)
+    size_b : ndarray of shape (n_channels, n_rows)
+        How large the spectra of B's frames are: the roots of their power.
     share : ndarray of shape (n_rows,)
         How far the loudness is B's: at 0 each frame keeps its own.
 
@@ -196,12 +197,11 @@ def borrow(picked: np.ndarray, spectra_b: np.ndarray, share: np.ndarray) -> np.n
     ndarray of shape (n_channels, n_rows, n_bins)
         Complex64.
     """
-    spectra = picked[np.arange(len(spectra_b)) % len(picked)]
+    spectra = picked[np.arange(len(size_b)) % len(picked)]
     if len(picked) > 1:
         spectra = 0.5 * (spectra + picked.mean(axis=0))
     size = np.linalg.norm(spectra, axis=2, keepdims=True)
-    size_b = np.linalg.norm(spectra_b, axis=2, keepdims=True)
     share = np.float32(share)[:, np.newaxis]
-    wanted = size_b**share * size ** (1 - share)
+    wanted = size_b[:, :, np.newaxis] ** share * size ** (1 - share)
     # Of next to nothing no sound can be made: it is not lifted by more than 120 dB.
     return spectra * (wanted / (size + 1e-6 * wanted + 1e-12))

@@ -90,25 +90,28 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         price = np.broadcast_to(np.float32(price), len(X))
         distances = self._distances(X)
         cost = next(distances)
-        began = np.zeros(len(cost), int)  # when the way to each known row last jumped
+        jumping, going_on = np.empty_like(cost), np.empty_like(cost)
+        starts = np.flatnonzero(self.starts_)
+        began = np.zeros(
+            len(cost), np.int32
+        )  # when the way to each known row last jumped
         left = np.zeros((len(X), 2), int)  # from where, and when the way there began
         for t, distance in enumerate(distances, start=1):
             best = cost.argmin()
             left[t] = best, began[best]
-            jumping = np.full(len(cost), self.jump_cost * price[t], np.float32)
             recent = slice(max(0, best + 1 - self.n_recent), best + 1)
+            jumping[:] = self.jump_cost * price[t]
             jumping[recent] += self.return_cost * price[t]
-            going_on = np.empty_like(cost)
-            going_on[1:] = cost[:-1] - cost[best]  # small numbers stay precise
-            going_on[self.starts_] = np.inf
+            np.subtract(cost[:-1], cost[best], out=going_on[1:])  # small, so precise
+            going_on[starts] = np.inf
             began[1:] = began[:-1]
-            began[jumping < going_on] = t
+            np.putmask(began, jumping < going_on, t)
             cost = distance + np.minimum(going_on, jumping)
         return _way_back(cost.argmin(), began, left)
 
     def _distances(self, X):  # noqa: N803
         # Of each row that is asked about to all known ones, some rows at a time.
-        n_block = max(1, BLOCK_VALUES // len(self.starts_))
+        n_block = max(1, BLOCK_VALUES // len(self.known_[0]))
         for first in range(0, len(X), n_block):
             places, *prices = self._split(X[first : first + n_block])
             block = _lengths(places / self.unit_, self.known_[0])

@@ -90,16 +90,18 @@ def cut_frames(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.n
     """
     samples, n_fft = sound.samples, stft.m_num
     starts = (numbers + stft.p_min) * stft.hop - stft.m_num_mid
-    whole = (starts >= 0) & (starts + n_fft <= len(samples))
-    frames = np.zeros((samples.shape[1], len(numbers), n_fft), np.float32)
-    if whole.any():
-        views = sliding_window_view(samples, n_fft, axis=0)
-        frames[:, whole] = views[starts[whole]].transpose(1, 0, 2)
-    for row in np.flatnonzero(~whole):  # it hangs over an end
+    missing = max(0, n_fft - len(samples))
+    samples = np.pad(samples, ((0, missing), (0, 0))) if missing else samples
+    nearest = starts.clip(0, len(samples) - n_fft)
+    views = sliding_window_view(samples, n_fft, axis=0)
+    frames = np.asarray(views[nearest].transpose(1, 0, 2), np.float32)
+    for row in np.flatnonzero(nearest != starts):  # it hangs over an end
         places = starts[row] + np.arange(n_fft)
         inside = (places >= 0) & (places < len(samples))
+        frames[:, row] = 0
         frames[:, row, inside] = samples[places[inside]].T
-    return frames * stft.win.astype(np.float32)
+    frames *= stft.win.astype(np.float32)
+    return frames
 
 
 def spectrum_of(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -164,7 +166,8 @@ def power_in_blocks(sound: Sound, *, stft: ShortTimeFFT) -> Iterator[np.ndarray]
     """
     for rows in blocks(n_frames(sound, stft=stft)):
         numbers = np.arange(rows.start, rows.stop)
-        yield (np.abs(spectrum_of(sound, numbers, stft=stft)) ** 2).sum(axis=0)
+        spectra = spectrum_of(sound, numbers, stft=stft)
+        yield (spectra.real**2 + spectra.imag**2).sum(axis=0)
 
 
 def mel_bands(frequencies: np.ndarray, n_bands: int) -> np.ndarray:

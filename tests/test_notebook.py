@@ -81,7 +81,7 @@ def test_the_scoreboard_lists_every_render(run):
 
 
 def test_no_cell_complains(page):
-    assert 'data-mime-type="application/vnd.jupyter.stdout"' in page
+    assert 'data-mime-type="text/plain"' in page  # what cells print
     assert 'data-mime-type="application/vnd.jupyter.stderr"' not in page
 
 
