@@ -107,8 +107,10 @@ def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
     if isinstance(source, list | tuple):
         return [file for one in source for file in files_of(one, leave_out=leave_out)]
     place = find(source)
+    if place.is_file():
+        return [place]
     left_out = [file.resolve() for file in files_of(leave_out)]
-    files = [place] if place.is_file() else sorted(place.rglob("[!.]*"))
+    files = sorted(place.rglob("[!.]*"))
     return [file for file in files if file.is_file() and file.resolve() not in left_out]
 
 
@@ -316,7 +318,7 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     seconds = sound.duration if seconds is None else seconds
     if type(seconds) not in (int, float) or not seconds > 0:
         raise AudioError(f"A stretch of {seconds!r} s does not work: use seconds.")
-    n_samples = round(seconds * sound.rate)
+    n_samples = round(min(seconds, sound.duration) * sound.rate)
     if n_samples >= len(sound.samples):
         return sound
     step = min(sound.rate // 20, n_samples)  # 50 ms

@@ -47,7 +47,7 @@ def project(tmp_path_factory):
     folder = copy_project(tmp_path_factory.mktemp("project"), compare=["nearest_path"])
     for seed, name in enumerate(("voice", "later")):
         path = folder / "input_audio" / f"{name}.wav"
-        write_sound(path, seed=seed, seconds=0.5 + seed, rate=44100, channels=1)
+        write_sound(path, seed=seed, seconds=0.5 + 0.2 * seed, rate=44100, channels=1)
     return folder
 
 
@@ -136,7 +136,7 @@ def test_after_run_all_the_user_sees_the_result(page):
     assert "voice_to_later.wav" in player.locator("..").inner_text()
     page.wait_for_function(IN_SIGHT)
     # Ogg Vorbis fills up its last block.
-    assert player.evaluate("player => player.duration") == pytest.approx(1.5, abs=0.05)
+    assert player.evaluate("player => player.duration") == pytest.approx(0.7, abs=0.05)
 
 
 def test_every_picture_is_drawn_every_sound_loads_and_nothing_complains(page):
@@ -161,19 +161,3 @@ def test_a_slider_is_turned_and_its_sound_plays(page):
     )
     for offenders in (COMPLAINTS, SILENT):
         await_none(page, offenders)
-
-
-def test_the_web_page_is_whole_without_a_network(page, browser, project):
-    with page.expect_response(lambda answer: answer.request.method == "PUT"):
-        page.keyboard.press("Control+s")
-    command = [sys.executable, "-m", "nbconvert", "--config", ".nbconvert.py"]
-    command += ["--ExecutePreprocessor.enabled=False"]
-    subprocess.run(command, cwd=project, check=True, capture_output=True)
-    exported, asked = browser.new_page(), []
-    exported.on("request", lambda request: asked.append(request.url))
-    exported.goto((project / "output_audio" / f"{NOTEBOOK[:-6]}.html").as_uri())
-    for offenders in (COMPLAINTS, UNDRAWN, SILENT):
-        await_none(exported, offenders)
-    assert exported.title() == "Predictive Convolution"
-    assert exported.locator("audio").count() > 20
-    assert {url.split(":")[0] for url in asked} <= {"file", "data"}

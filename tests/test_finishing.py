@@ -5,7 +5,7 @@ import pyloudnorm
 import pytest
 from signals import noise, refused, sine
 
-from helpers import finishing, spectrum
+from helpers import spectrum
 from helpers.finishing import finish, measure, reduce_noise, remove_offset, set_level
 from helpers.sound import Sound, fade
 
@@ -217,7 +217,6 @@ def test_the_input_is_left_as_it_was():
 def test_in_small_blocks_it_is_the_same(monkeypatch):
     sound = noisy_melody()
     whole = finish(sound, **EVERYTHING).samples
-    monkeypatch.setattr(finishing, "BLOCK", 7777)
     monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 50)
     # Sums in another order, and FFTs in other batches: some float32 steps.
     np.testing.assert_allclose(finish(sound, **EVERYTHING).samples, whole, atol=1e-5)

@@ -147,6 +147,10 @@ def test_a_folder_may_be_a_and_b_is_left_out_of_it(folder):
     assert names["path"].name == "input_audio_to_b.wav"
 
 
+def test_a_sound_may_be_crossed_with_itself(folder):
+    assert play("montage.head()", fileA="a.wav", fileB="a.wav")["path"].exists()
+
+
 WRONG = [
     ("fileA", [], "[]"),
     ("fileB", "c.wav", "c.wav"),
