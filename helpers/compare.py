@@ -38,6 +38,7 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under the highest are not heard
 FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)  # Hz
 SCORES = ["timbre", "motion", "structure", "envelope", "onsets", "shape", "melody"]
+DIALS = ("blend", "continuity", "melody", "dynamics")
 COLUMNS = ["file", "model", "recipe", "pair", "seconds", *SCORES]
 
 
@@ -239,11 +240,15 @@ def render_all(
 
 def check_settings(models: Mapping, settings: tuple) -> None:
     """Raise the `AudioError` that `render_all` does before any work."""
-    _, seconds, finishing, sizes, dials = settings
+    folder, seconds, finishing, sizes, dials = settings
+    if folder.is_file():
+        raise AudioError(f"{folder} cannot be written into: give the results a folder.")
     sounds.excerpt(Sound(np.zeros((2, 1)), RATE), seconds=seconds)
     make_stft(RATE, **sizes)
     check_finishing(**finishing)
     for name, dial in dials.items():
+        if name not in DIALS:
+            raise AudioError(f"There is no dial {name}: use {', '.join(DIALS)}.")
         along(dial, 0, name=name)
     for model in models.values():
         find_model(model)

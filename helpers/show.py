@@ -2,6 +2,7 @@
 
 import html
 import io
+import os
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,13 +35,12 @@ def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> None:
     numbers = np.unique(np.linspace(0, last, N_COLUMNS).astype(int))
     power = (np.abs(spectrum_of(sound, numbers, stft=stft)) ** 2).mean(axis=0)
     levels_db = 10 * np.log10(power / (stft.win.sum() / 2) ** 2 + 1e-12)
-    highest = min(16000, sound.rate / 2)
-    hertz = np.geomspace(min(60, highest / 4), highest, 160)
-    bins = np.rint(hertz / stft.delta_f).astype(int).clip(0, len(stft.f) - 1)
     look = {"vmin": -90, "vmax": 0, "cmap": "magma", "rasterized": True}
-    ax.pcolormesh(seconds_of(numbers, stft=stft), hertz, levels_db[:, bins].T, **look)
-    ticks = [tick for tick in (100, 300, 1000, 3000, 10000) if tick < highest]
-    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log")
+    seconds = seconds_of(numbers, stft=stft)
+    ax.pcolormesh(seconds, stft.f[1:], levels_db[:, 1:].T, **look)
+    limits = max(60, stft.f[1]), min(16000, stft.f[-1])
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log", ylim=limits)
+    ticks = [tick for tick in (100, 300, 1000, 3000, 10000) if tick < limits[1]]
     ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     ax.set_title(title, parse_math=False)
@@ -66,7 +66,11 @@ def draw_spectrograms(axes: np.ndarray, sounds: Mapping[str, Sound]) -> None:
 
 
 def montage(
-    borrowed: np.ndarray | None, a: Sound, *, stft: ShortTimeFFT, duration: float
+    borrowed: np.ndarray | None,
+    a: Sound,
+    *,
+    stft: ShortTimeFFT,
+    duration: float = np.inf,
 ) -> pd.DataFrame:
     """List the stretches of A that a result is made of.
 
@@ -79,8 +83,8 @@ def montage(
         That the frames were cut from.
     stft : ShortTimeFFT
         That they were cut with.
-    duration : float
-        Of the result, in seconds.
+    duration : float, optional
+        Of the result, in seconds: what hangs over its end is cut off.
 
     Returns
     -------
@@ -95,13 +99,14 @@ def montage(
     half = stft.m_num_mid * stft.T  # from the start of a frame to its middle
     numbers = first, last, borrowed[first]
     start, stop, in_a = (seconds_of(number, stft=stft) for number in numbers)
-    ahead = half - np.maximum(0, half - np.minimum(start, in_a))  # within both sounds
     begins, names = zip(*(a.files or [(0.0, "A")]), strict=True)
     file = np.maximum(np.searchsorted(begins, in_a, "right") - 1, 0)
+    in_file = in_a - np.array(begins)[file]
+    ahead = np.minimum(half, np.minimum(start, in_file))  # within the result and file
     table = pd.DataFrame({"start": start - ahead})
     table["length"] = np.minimum(stop + half, duration) - table["start"]
     table["file"] = np.array(names)[file]
-    table["file_start"] = in_a - ahead - np.array(begins)[file]
+    table["file_start"] = in_file - ahead
     return table[table["length"] > 0].reset_index(drop=True).round(4)
 
 
@@ -173,7 +178,7 @@ def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
     source = f"data:audio/ogg;base64,{b64encode(buffer.getvalue()).decode()}"
     caption = html.escape(label)
     if path is not None:
-        address = quote(Path(path).as_posix())
+        address = quote(os.fsencode(Path(path).as_posix()))  # it need not be UTF-8
         caption += f': <a href="{address}">{html.escape(shown(path))}</a>'
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'

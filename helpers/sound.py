@@ -168,6 +168,8 @@ def _read(path: Path) -> Sound:
         except (soundfile.LibsndfileError, OSError, ValueError, TypeError):
             text = f"{name} cannot be read ({reason}): export it as WAV."
             raise AudioError(text) from None
+    if not len(samples):
+        raise AudioError(f"{name} is empty or was never finished: record it again.")
     if fault:
         text = f"{name} is damaged ({fault}): what came before that was read."
         warnings.warn(text, AudioWarning, stacklevel=3)
@@ -318,7 +320,7 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     seconds = sound.duration if seconds is None else seconds
     if type(seconds) not in (int, float) or not seconds > 0:
         raise AudioError(f"A stretch of {seconds!r} s does not work: use seconds.")
-    n_samples = round(min(seconds, sound.duration) * sound.rate)
+    n_samples = max(2, round(min(seconds, sound.duration) * sound.rate))
     if n_samples >= len(sound.samples):
         return sound
     step = min(sound.rate // 20, n_samples)  # 50 ms
@@ -352,8 +354,9 @@ def check_output(
     Path
         The same, with the home folder for a ``~``.
     """
-    name, path = shown(path), Path(str(path)).expanduser()
-    if path.suffix.lower() != ".wav" or subtype not in SUBTYPES:
+    name, text = shown(path), str(path)
+    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    if path.suffix.lower() != ".wav" or "\0" in text or subtype not in SUBTYPES:
         subtypes = ", ".join(SUBTYPES)
         raise AudioError(
             f"{name} cannot be written: use a .wav, and one of {subtypes}."

@@ -46,7 +46,7 @@ def test_a_stroke_is_the_point_of_the_leap_even_at_the_very_beginning(point):
     power = POWER.copy()
     power[point:] = 1e-2
     strokes = gesture.find_strokes(power)
-    # The rise is seen over four points; what begins out of nothing begins with one, too.
+    # A rise is seen over four points; what begins out of nothing begins with one, too.
     assert min(abs(strokes - point)) <= 3
     assert np.all(strokes <= point)
     assert len(strokes) <= 2

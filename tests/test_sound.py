@@ -459,7 +459,7 @@ def test_another_form_is_refused_before_any_work(path, subtype):
         sound.check_output(path, subtype=subtype)
 
 
-BAD_PLACES = ["file/a.wav", "a\0.wav", "~no-such-user/a.wav"]
+BAD_PLACES = ["file/a.wav", "a\0.wav"]
 BAD_PLACES += [f"{'x' * 300}.wav", f"{'x' * 300}/a.wav"]
 
 
@@ -478,6 +478,8 @@ def test_a_text_takes_the_place_of_another():
     assert Path("new/a.csv").read_bytes() == "Glöckchen\n".encode() + b"\xe9.wav\n"
 
 
-@pytest.mark.parametrize("name", ["x" * 249 + ".wav", "é" * 125 + ".wav", "~/a.wav"])
+@pytest.mark.parametrize(
+    "name", ["x" * 249 + ".wav", "é" * 125 + ".wav", "~/a.wav", "~a.wav"]
+)
 def test_a_name_that_the_disk_takes_is_taken(name):
     assert load(save(name, NOISE)).rate == RATE
