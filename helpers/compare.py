@@ -219,7 +219,7 @@ def render_all(
     if not isinstance(models, Mapping):
         models = {model: model for model in models}
     sizes = {"n_fft": n_fft, "hop_length": hop_length}
-    settings = Path(folder).expanduser(), excerpt_seconds, finishing or {}, sizes, dials
+    settings = sounds.at_home(folder), excerpt_seconds, finishing or {}, sizes, dials
     check_settings(models, settings)
     # Warnings' filters and BLAS's threads are one for the whole process: of models that
     # change them side by side, the last to leave may restore what was not there before.
@@ -241,8 +241,6 @@ def render_all(
 def check_settings(models: Mapping, settings: tuple) -> None:
     """Raise the `AudioError` that `render_all` does before any work."""
     folder, seconds, finishing, sizes, dials = settings
-    if folder.is_file():
-        raise AudioError(f"{folder} cannot be written into: give the results a folder.")
     sounds.excerpt(Sound(np.zeros((2, 1)), RATE), seconds=seconds)
     make_stft(RATE, **sizes)
     check_finishing(**finishing)
@@ -252,6 +250,8 @@ def check_settings(models: Mapping, settings: tuple) -> None:
         along(dial, 0, name=name)
     for model in models.values():
         find_model(model)
+    with sounds.beside(folder / "scoreboard.csv") as part:
+        part.touch()
 
 
 def render_pair(

@@ -248,13 +248,16 @@ def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
 def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
     """Turn spectra made of A into a sound, each at the loudness of B's frame."""
     output = np.zeros_like(pair.b.samples)
-    level = np.float32(np.std(pair.b.samples) / np.std(pair.a.samples))
+    sizes = [np.linalg.norm(x.samples.ravel()) for x in (pair.b, pair.a)]
+    level = sizes[0] / sizes[1] * np.sqrt(pair.a.samples.size / pair.b.samples.size)
     for rows, spectra in picked:
         numbers = np.arange(rows.start, rows.stop)
         frames_b = spectrum.cut_frames(pair.b, numbers, stft=pair.stft)
         # By Parseval's theorem, the power of a spectrum is that of its frame.
         size_b = np.linalg.norm(frames_b, axis=2) * np.sqrt(pair.stft.m_num / 2)
-        spectra = frames.borrow(level * spectra, np.float32(size_b), dynamics[rows])
+        spectra = frames.borrow(
+            np.float32(level) * spectra, np.float32(size_b), dynamics[rows]
+        )
         spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows.start)
     return Sound(output, pair.b.rate)
 

@@ -59,7 +59,9 @@ def finish(
 def check_finishing(**settings: float | None) -> None:
     """Raise the `AudioError` that `finish` would for some of its settings."""
     for name, value in settings.items():
-        low, high = RANGES.get(name, (np.nan, np.nan))
+        if name not in RANGES:
+            raise AudioError(f"Nothing is finished by {name}: use {', '.join(RANGES)}.")
+        low, high = RANGES[name]
         unset = name == "loudness_lufs" and value is None
         if not unset and not (type(value) in (int, float) and low <= value <= high):
             raise AudioError(f"{name}={value!r} is out of range: use {low} to {high}.")

@@ -35,12 +35,15 @@ def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> None:
     numbers = np.unique(np.linspace(0, last, N_COLUMNS).astype(int))
     power = (np.abs(spectrum_of(sound, numbers, stft=stft)) ** 2).mean(axis=0)
     levels_db = 10 * np.log10(power / (stft.win.sum() / 2) ** 2 + 1e-12)
+    highest = min(16000, sound.rate / 2)
+    hertz = np.geomspace(min(60, highest / 4), highest, 160)
+    lowest = hertz * (hertz[0] / hertz[1]) ** 0.5  # of each row: half a step lower
+    bins = np.rint(lowest / stft.delta_f).astype(int).clip(0, len(stft.f) - 1)
+    rows_db = np.maximum.reduceat(levels_db, bins, axis=1)  # the loudest in a row
     look = {"vmin": -90, "vmax": 0, "cmap": "magma", "rasterized": True}
-    seconds = seconds_of(numbers, stft=stft)
-    ax.pcolormesh(seconds, stft.f[1:], levels_db[:, 1:].T, **look)
-    limits = max(60, stft.f[1]), min(16000, stft.f[-1])
-    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log", ylim=limits)
-    ticks = [tick for tick in (100, 300, 1000, 3000, 10000) if tick < limits[1]]
+    ax.pcolormesh(seconds_of(numbers, stft=stft), hertz, rows_db.T, **look)
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log")
+    ticks = [tick for tick in (100, 300, 1000, 3000, 10000) if tick < highest]
     ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     ax.set_title(title, parse_math=False)
@@ -101,12 +104,12 @@ def montage(
     start, stop, in_a = (seconds_of(number, stft=stft) for number in numbers)
     begins, names = zip(*(a.files or [(0.0, "A")]), strict=True)
     file = np.maximum(np.searchsorted(begins, in_a, "right") - 1, 0)
-    in_file = in_a - np.array(begins)[file]
-    ahead = np.minimum(half, np.minimum(start, in_file))  # within the result and file
+    in_file = in_a - np.maximum(0, begins)[file]  # of what is there of the file
+    ahead = np.minimum(half, np.minimum(start, in_file))
     table = pd.DataFrame({"start": start - ahead})
     table["length"] = np.minimum(stop + half, duration) - table["start"]
     table["file"] = np.array(names)[file]
-    table["file_start"] = in_file - ahead
+    table["file_start"] = in_a - ahead - np.array(begins)[file]
     return table[table["length"] > 0].reset_index(drop=True).round(4)
 
 

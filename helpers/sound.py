@@ -354,9 +354,8 @@ def check_output(
     Path
         The same, with the home folder for a ``~``.
     """
-    name, text = shown(path), str(path)
-    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
-    if path.suffix.lower() != ".wav" or "\0" in text or subtype not in SUBTYPES:
+    name, path = shown(path), at_home(path)
+    if path.suffix.lower() != ".wav" or "\0" in str(path) or subtype not in SUBTYPES:
         subtypes = ", ".join(SUBTYPES)
         raise AudioError(
             f"{name} cannot be written: use a .wav, and one of {subtypes}."
@@ -365,6 +364,12 @@ def check_output(
     if path.resolve() in [file.resolve() for file in files]:
         raise AudioError(f"{name} is a sound to read: give the result another name.")
     return path
+
+
+def at_home(path: str | Path) -> Path:
+    """Read a name to write, with the home folder for a ``~``."""
+    text = str(path)
+    return Path(text).expanduser() if text.startswith("~/") else Path(text)
 
 
 def save(
