@@ -41,11 +41,13 @@ def fine_power(sound: Sound) -> np.ndarray:
 
     The mean of a step, smoothed a little over the steps beside it.
     """
-    step, points = points_of(sound)
-    power = np.zeros(len(points) * step, np.float32)
-    power[: len(sound.samples)] = np.einsum("ij,ij->i", sound.samples, sound.samples)
-    of_steps = power.reshape(-1, step).mean(axis=1, dtype=float)
-    return np.convolve(np.pad(of_steps, 1), [0.25, 0.5, 0.25], "valid")
+    step, samples = points_of(sound)[0], sound.samples
+    n_whole = len(samples) // step
+    whole = samples[: n_whole * step].reshape(n_whole, step * samples.shape[1])
+    energy = np.einsum("ij,ij->i", whole, whole)
+    if len(samples) > n_whole * step:
+        energy = np.append(energy, np.square(samples[n_whole * step :]).sum())
+    return np.convolve(np.pad(energy / step, 1), [0.25, 0.5, 0.25], "valid")
 
 
 def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:

@@ -2,6 +2,7 @@
 
 import difflib
 import filecmp
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -179,17 +180,19 @@ def _read(path: Path) -> Sound:
 def _decode(path: Path) -> tuple[np.ndarray, int, str]:
     # The samples of the first sound in a file, its rate, and what broke it off.
     av.logging.set_level(av.logging.PANIC)  # what matters is said in our words
-    parts, fault, to_float = [], "", av.AudioResampler(format="flt")
+    samples, fault, to_float = io.BytesIO(), "", av.AudioResampler(format="flt")
     with av.open(f"file:{path}", metadata_errors="replace") as container:
         stream = container.streams.audio[0]
         try:
             for frame in container.decode(stream):
-                parts += [part.to_ndarray()[0] for part in to_float.resample(frame)]
+                for part in to_float.resample(frame):
+                    samples.write(part.to_ndarray())
         except (av.FFmpegError, ValueError) as error:
             fault = getattr(error, "strerror", None) or "its form changes"
-            if not parts:
+            if not samples.tell():
                 raise
-        return np.concatenate(parts).reshape(-1, stream.channels), stream.rate, fault
+        values = np.frombuffer(samples.getbuffer(), np.float32)
+        return values.reshape(-1, stream.channels), stream.rate, fault
 
 
 def check(sound: Sound, *, name: str) -> Sound:
