@@ -71,10 +71,10 @@ def is_active(described: np.ndarray) -> np.ndarray:
 def audibility(described: np.ndarray) -> np.ndarray:
     """Tell how far frames are heard, ``(n_frames,)``.
 
-    All of it down to 30 dB under the loudest; from there it falls to 0, where nothing
-    is heard and a jump costs nothing.
+    All of it down to 30 dB under the loudest; from there it falls to a tenth, where
+    nothing is heard and a jump costs hardly anything.
     """
-    return np.clip((described[:, LOUDNESS] + RANGE_DB) / 30, 0, 1)
+    return np.clip((described[:, LOUDNESS] + RANGE_DB) / 30, 0.1, 1)
 
 
 def spread_evenly(numbers: np.ndarray, most: int) -> np.ndarray:

@@ -59,10 +59,10 @@ def test_frames_matter_down_to_45_db_under_the_loudest():
     assert frames.is_active(described).tolist() == [True, True, False]
 
 
-def test_jumps_are_free_where_nothing_is_heard_and_cost_all_from_30_db_on():
+def test_jumps_cost_a_tenth_where_nothing_is_heard_and_all_from_30_db_on():
     described = a_description(4)
     described[:, LOUDNESS] = 0, -30, -45, -60
-    np.testing.assert_allclose(frames.audibility(described), [1, 1, 0.5, 0])
+    np.testing.assert_allclose(frames.audibility(described), [1, 1, 0.5, 0.1])
 
 
 @pytest.mark.parametrize("n_numbers", [10, 640, 641, 5000])
