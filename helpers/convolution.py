@@ -229,20 +229,24 @@ def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
 
     Averages of spectra with their phases would cancel out.
     """
-    magnitudes, asked = [], frames.weigh(pair.aligned)
+    magnitudes = []
     for rows in spectrum.blocks(len(pair.numbers)):
         spectra = spectrum.spectrum_of(pair.a, pair.numbers[rows], stft=pair.stft)
         magnitudes.append(frames.magnitudes_of(spectra))
-    known = frames.weigh(pair.described_a[pair.numbers])
-    averages = fit_magnitudes(model, known, np.concatenate(magnitudes))
+    known, asked = pair.described_a[pair.numbers], frames.weigh(pair.aligned)
+    still = slice(0, frames.RISE)  # columns: how a frame moves tells no colour
+    averages = fit_magnitudes(model, known[:, still], np.concatenate(magnitudes))
     nearest_path = CATALOGUE["nearest_path"].regressor
     path = fit_path(nearest_path, pair.described_a, pair.numbers).path(asked)
     for rows in spectrum.blocks(len(path)):
         borrowed = pair.numbers[path[rows]]
         spectra = spectrum.spectrum_of(pair.a, borrowed, stft=pair.stft)
         size = np.linalg.norm(spectra, axis=2, keepdims=True)
-        magnitudes = size * predict_magnitudes(averages, asked[rows])
-        yield rows, magnitudes * np.exp(1j * np.angle(spectra)).astype(np.complex64)
+        predicted = predict_magnitudes(averages, pair.aligned[rows, still])
+        yield (
+            rows,
+            size * predicted * np.exp(1j * np.angle(spectra)).astype(np.complex64),
+        )
 
 
 def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:

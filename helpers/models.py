@@ -125,7 +125,7 @@ def fit_magnitudes(
     model : scikit-learn regressor
         Cloned, never changed.
     described : ndarray of shape (n_known, n_columns)
-        A's frames, weighed.
+        A's frames.
     magnitudes : ndarray of shape (n_known, n_bins)
         As from `helpers.frames.magnitudes_of`.
 
