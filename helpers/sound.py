@@ -203,7 +203,7 @@ def check(sound: Sound, *, name: str) -> Sound:
     AudioError
         Naming it `name`, for any other.
     """
-    samples, rate = sound.samples, sound.rate
+    samples, rate = getattr(sound, "samples", None), getattr(sound, "rate", None)
     kind = f"{getattr(samples, 'dtype', type(samples).__name__)}"
     shape = getattr(samples, "shape", ())
     if kind not in ("float32", "float64"):
