@@ -230,8 +230,9 @@ def render_all(
         rows = [row for part in tqdm(parts, "pairs", len(jobs)) for row in part]
     board = pd.DataFrame(rows)
     board = board.reindex(columns=[*COLUMNS, *board.columns.difference(COLUMNS)])
-    best = board[["timbre", "motion", "structure"]].mean(axis=1).sort_values()
-    board = board.loc[best.index[::-1]].reset_index(drop=True)
+    best = board[["timbre", "motion", "structure"]].mean(axis=1)
+    best = best.sort_values(ascending=False, kind="stable")  # what failed comes last
+    board = board.loc[best.index].reset_index(drop=True)
     sounds.write(settings[0] / "scoreboard.csv", board.to_csv(index=False))
     if "error" in board:
         warnings.warn("Sounds failed: see the column error.", stacklevel=2)

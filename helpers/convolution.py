@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers import frames, melody, spectrum
 from helpers.bins import convolve_bins
-from helpers.gesture import apply_gain, gesture_gain
+from helpers.gesture import apply_gain, gesture_gain, points_of
 from helpers.models import CATALOGUE, find_model, fit_magnitudes, predict_magnitudes
 from helpers.path import FramePath
 from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, resample
@@ -269,8 +269,9 @@ def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
 def with_gesture(sound: Sound, pair: Pair, *, dynamics: np.ndarray) -> Sound:
     """Lean a sound on B's gesture, as far as the loudness is to be B's."""
     gain_db = gesture_gain(sound, pair.b, pair.described_b, stft=pair.stft)
-    share = np.linspace(0, len(dynamics) - 1, len(gain_db))
-    return apply_gain(sound, gain_db * np.interp(share, range(len(dynamics)), dynamics))
+    seconds = points_of(sound)[1] / sound.rate
+    middles = spectrum.seconds_of(np.arange(len(dynamics)), stft=pair.stft)
+    return apply_gain(sound, gain_db * np.interp(seconds, middles, dynamics))
 
 
 def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sound:

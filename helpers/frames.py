@@ -99,11 +99,11 @@ def weigh(described: np.ndarray) -> np.ndarray:
 def align(described_b: np.ndarray, known: np.ndarray, model: FramePath) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is in reach.
 
-    B's levels are rotated as a whole onto A's: how much its moments differ from each
-    other stays as it was. The first guess only replaces B's mean colour by A's; then
-    `model` finds a frame of A for each frame of B, and the rotation that fits these
-    pairs best is taken (orthogonal Procrustes, Schönemann 1966), in turns, as in the
-    iterative closest point method (Besl and McKay 1992).
+    B's levels are rotated as a whole onto A's and stretched to A's spread: how its
+    moments lie to each other stays as it was. The first guess only replaces B's mean
+    colour by A's; then `model` finds a frame of A for each frame of B, and the rotation
+    that fits these pairs best is taken (orthogonal Procrustes, Schönemann 1966), in
+    turns, as in the iterative closest point method (Besl and McKay 1992).
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """B's gesture: a gain over time that gives another sound B's loudness and strokes.
 
-All gains are in dB, with a point every 3 ms, and the same for all channels.
+All gains are in dB and the same for all channels, with a point every 3 ms; but
+`articulate` has one for each frame.
 """
 
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray
     """Find the gain that keeps strokes from being heard too early.
 
     A frame that holds a stroke sounds before it, too. In the 26 ms ahead of each, what
-    is not 5 dB under B's loudest of the last 10 ms is turned down: an onset is heard by
+    is not 5 dB under B's loudest of the last 12 ms is turned down: an onset is heard by
     how far it rises.
 
     Parameters
@@ -184,7 +185,7 @@ def gesture_gain(
     ----------
     sound, b : Sound
         Of one length and rate.
-    described_b : ndarray of shape (n_frames, N_BANDS + 2)
+    described_b : ndarray of shape (n_frames, n_columns)
         All frames of B, as from `helpers.frames.describe`.
     stft : ShortTimeFFT
         That they were described with.

@@ -92,9 +92,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         cost = next(distances)
         jumping, going_on = np.empty_like(cost), np.empty_like(cost)
         starts = np.flatnonzero(self.starts_)
-        began = np.zeros(
-            len(cost), np.int32
-        )  # when the way to each known row last jumped
+        # When the way to each known row last jumped:
+        began = np.zeros(len(cost), np.int32)
         left = np.zeros((len(X), 2), int)  # from where, and when the way there began
         for t, distance in enumerate(distances, start=1):
             best = cost.argmin()

@@ -131,7 +131,7 @@ def find(path: str | Path) -> Path:
     AudioError
         When there is none, with names that are like it.
     """
-    text = unquote(str(path)) if str(path).startswith("file:") else str(path)
+    text = unquote(str(path)) if str(path).startswith("file://") else str(path)
     text = text.removeprefix("file://").strip(" \n\"'")
     if not isinstance(path, str | Path) or not text:
         raise AudioError(f'{path!r} is no name of a file: write one, as in "bell.wav".')
@@ -329,7 +329,7 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     step = min(sound.rate // 20, n_samples)  # 50 ms
     steps = sound.samples[: len(sound.samples) // step * step]
     power = np.square(np.linalg.norm(steps.reshape(-1, step * steps.shape[1]), axis=1))
-    level_db = 10 * np.log10(power / power.max() + 1e-4)  # noise is no life
+    level_db = 10 * np.log10(power / (power.max() + 1e-20) + 1e-4)  # noise is no life
     rises = np.maximum(np.diff(level_db, prepend=level_db[0]), 0)
     inside = np.ones(n_samples // step)
     start = int(np.convolve(rises, inside, "valid").argmax()) * step
