@@ -19,8 +19,10 @@ def prepare_page(notebook, resources):
 
 def tell(cell, cell_index):
     """Say in the terminal which section is at work."""
-    if cell.cell_type == "markdown" and cell.source.startswith("#"):
-        print(cell.source.splitlines()[0].lstrip("# "), flush=True)
+    if cell.cell_type == "markdown":
+        for line in cell.source.splitlines():
+            if line.startswith("#"):
+                print(line.lstrip("# "), flush=True)
 
 
 def write_whole(writer, output, resources, notebook_name, **others):

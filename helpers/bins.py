@@ -96,8 +96,8 @@ def convolve_bins(
     fitted = [fit(model, table[FEATURES], table[target]) for target in TARGETS]
     output = np.zeros_like(b.samples)
     for rows in blocks(n_frames(b, stft=stft)):
-        frames = cut_frames(b, np.arange(rows.start, rows.stop), stft=stft)
+        frames = cut_frames(b, rows, stft=stft)
         asked = bin_table(frames.reshape(-1, stft.m_num))
         predicted = predict_frames(fitted, asked, n_fft=stft.m_num)
-        add_frames(output, predicted.reshape(frames.shape), stft=stft, first=rows.start)
+        add_frames(output, predicted.reshape(frames.shape), stft=stft, first=rows[0])
     return Sound(output, b.rate)

@@ -4,12 +4,12 @@ The scores are anchored: B itself has timbre and motion 0, structure and melody 
 itself has timbre and motion 1, structure and melody about 0.
 """
 
-import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,16 @@ from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
-from sklearn.base import RegressorMixin
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from helpers import sound as sounds
-from helpers.convolution import Dial, along, prepare, render
+from helpers.convolution import Dial, check_settings, prepare, render
 from helpers.finishing import check_finishing, finish
 from helpers.melody import OCTAVES, fold, to_unit_length
-from helpers.models import find_model
+from helpers.models import Model
 from helpers.sound import AudioError, Sound, Source
-from helpers.spectrum import make_stft, mel_bands
+from helpers.spectrum import mel_bands
 
 RATE, SECONDS = 44100, 60  # a minute tells enough
 SHORT = ShortTimeFFT(hann(2048, sym=False), 512, RATE)
@@ -38,21 +37,10 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under the highest are not heard
 FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)  # Hz
 SCORES = ["timbre", "motion", "structure", "envelope", "onsets", "shape", "melody"]
-DIALS = ("blend", "continuity", "melody", "dynamics")
-COLUMNS = ["file", "model", "recipe", "pair", "seconds", *SCORES]
+COLUMNS = ["file", "model", "pair", *SCORES]
 
 
-class Features(NamedTuple):
-    """What the scores look at, a row a frame."""
-
-    bands_db: np.ndarray  # (n_frames, 40) power in mel bands, floored
-    loudness_db: np.ndarray  # (n_frames,) power in all, floored
-    active: np.ndarray  # (n_frames,) True within 45 dB of the loudest frame
-    descriptor: np.ndarray  # (n_frames, 20) timbre: cepstrum and flatness
-    chroma: np.ndarray  # (n_frames, 36) how far each third of a semitone stands out
-
-
-def features(sound: Sound, *, peak: bool = False) -> Features:
+def features(sound: Sound, *, peak: bool = False) -> SimpleNamespace:
     """Measure what the scores look at.
 
     The first minute of the sound counts, at 44.1 kHz, its channels averaged.
@@ -62,6 +50,14 @@ def features(sound: Sound, *, peak: bool = False) -> Features:
     sound : Sound
     peak : bool, default False
         Bring it to a peak of 1 first, as a result is; A and B are measured as read.
+
+    Returns
+    -------
+    SimpleNamespace
+        Arrays with a row a frame: ``bands_db``, the power in 40 mel bands, and
+        ``loudness_db``, in all, both floored; ``active``, True within 45 dB of the
+        loudest frame; ``descriptor``, its timbre, by cepstrum and flatness; ``chroma``,
+        as from `helpers.melody.fold`.
     """
     first = Sound(sound.samples[: sound.rate * SECONDS], sound.rate)
     samples = sounds.resample(first, rate=RATE).samples.mean(axis=1, dtype=float)
@@ -77,7 +73,7 @@ def features(sound: Sound, *, peak: bool = False) -> Features:
     parts = [power[:, low:high] for low, high in pairwise(edges)]
     flatness_db = [_db(part).mean(axis=1) - _db(part.mean(axis=1)) for part in parts]
     cepstrum = dct(bands_db, norm="ortho")[:, 1:14]
-    return Features(
+    return SimpleNamespace(
         bands_db=np.maximum(bands_db, bands_db.max() - RANGE_DB),
         loudness_db=np.maximum(loudness_db, loudness_db.max() - RANGE_DB),
         active=loudness_db > loudness_db.max() - ACTIVE_DB,
@@ -90,14 +86,16 @@ def _db(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power)
 
 
-def score(out: Sound, a: Sound | Features, b: Sound | Features) -> dict[str, float]:
+def score(
+    out: Sound, a: Sound | SimpleNamespace, b: Sound | SimpleNamespace
+) -> dict[str, float]:
     """Score a result against the sounds that it was made from.
 
     Parameters
     ----------
     out : Sound
         The result, as long as B.
-    a, b : Sound or Features
+    a, b : Sound, or what `features` found of it
 
     Returns
     -------
@@ -139,11 +137,12 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y / (np.sqrt((x @ x) * (y @ y)) + 1e-12)) if len(x) else np.nan
 
 
-def _nearness(out: Features, a: Features, b: Features, *, offsets: tuple) -> float:
-    # How much nearer to A than B is, each frame together with those `offsets` later.
-    scale = np.vstack([x.descriptor[x.active] for x in (a, b)]).std(axis=0) + 1e-9
+def _nearness(*three: SimpleNamespace, offsets: tuple[int, ...]) -> float:
+    # How much nearer the first is to A, the second, than B is, the third: each frame
+    # together with those `offsets` later.
+    scale = np.vstack([x.descriptor[x.active] for x in three[1:]]).std(axis=0) + 1e-9
     stacked = []
-    for one in (out, a, b):
+    for one in three:
         rows = np.arange(max(0, len(one.active) - max(offsets)))
         rows = rows[np.all([one.active[rows + i] for i in offsets], axis=0)]
         stacked.append(np.hstack([one.descriptor[rows + i] / scale for i in offsets]))
@@ -154,7 +153,7 @@ def _nearness(out: Features, a: Features, b: Features, *, offsets: tuple) -> flo
     return float(1 - distance / distance_b) if distance_b > 1e-9 else 1.0
 
 
-def _melody(out: Features, b: Features) -> float:
+def _melody(out: SimpleNamespace, b: SimpleNamespace) -> float:
     weights = np.linalg.norm(b.chroma, axis=1) * b.active
     weights /= weights.sum() + 1e-12
     chroma, chroma_b = to_unit_length(out.chroma), to_unit_length(b.chroma)
@@ -166,15 +165,12 @@ def _melody(out: Features, b: Features) -> float:
 
 
 def render_all(
-    pairs: Mapping[str, tuple[Source, Source]],
-    models: Iterable[str] | Mapping[str, RegressorMixin],
+    pairs: Mapping[str, Sequence[Source | Sound]],
+    models: Iterable[str] | Mapping[str, Model],
     *,
     folder: str | Path,
-    excerpt_seconds: float | None = None,
     finishing: Mapping[str, float] | None = None,
-    n_fft: int = 2048,
-    hop_length: int = 512,
-    **dials: Dial,
+    **settings: int | Dial,
 ) -> pd.DataFrame:
     """Render every pair with every model; write the sounds and ``scoreboard.csv``.
 
@@ -186,27 +182,23 @@ def render_all(
     Parameters
     ----------
     pairs : dict
-        The sources (A, B) of every pair by name. Of a folder the other sound of the
-        pair is left out.
+        A and B of every pair by name: as for `helpers.sound.load`, or sounds. Of a
+        folder the other file of the pair is left out.
     models : names in `helpers.models.CATALOGUE`, or dict of regressors by name
     folder : str or Path
         Gets ``<model>_<pair>.wav``, numbered where another take has that name, and
         ``scoreboard.csv``, which is always that of the last call.
-    excerpt_seconds : float or None, default None
-        Take only the liveliest stretch of each sound, as `helpers.sound.excerpt` does.
     finishing : dict, optional
         Keywords of `helpers.finishing.finish`. The scores are of the sound before that.
-    n_fft, hop_length : int
-        As in `helpers.spectrum.make_stft`.
-    **dials : number or breakpoints
-        As in `helpers.convolution.render`.
+    **settings : int, number or breakpoints
+        `n_fft`, `hop_length` and dials, as in
+        `helpers.convolution.predictive_convolution`.
 
     Returns
     -------
     DataFrame
         A row for each result, the highest mean of timbre, motion and structure first:
-        file, model, recipe, pair, seconds (to render and finish it), the `SCORES` and,
-        where anything failed, error.
+        file, model, pair, the `SCORES` and, where anything failed, error.
 
     Raises
     ------
@@ -218,65 +210,61 @@ def render_all(
         raise AudioError(f"{models!r} lists no models: write names in brackets.")
     if not isinstance(models, Mapping):
         models = {model: model for model in models}
-    sizes = {"n_fft": n_fft, "hop_length": hop_length}
-    settings = sounds.at_home(folder), excerpt_seconds, finishing or {}, sizes, dials
-    check_settings(models, settings)
+    finishing, folder = finishing or {}, sounds.at_home(folder)
+    for model in models.values():
+        check_settings(model, **settings)
+    check_finishing(**finishing)
+    with sounds.beside(folder / "scoreboard.csv") as part:
+        part.touch()
     # Warnings' filters and BLAS's threads are one for the whole process: of models that
     # change them side by side, the last to leave may restore what was not there before.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="sklearn")  # as `models.fit` means it
-        jobs = [delayed(render_pair)(*pair, models, settings) for pair in pairs.items()]
-        parts = Parallel(-1, prefer="threads", return_as="generator")(jobs)
-        rows = [row for part in tqdm(parts, "pairs", len(jobs)) for row in part]
+        how = {"models": models, "folder": folder, "finishing": finishing}
+        task = delayed(partial(render_pair, **how, **settings))
+        tasks = [task(*pair) for pair in pairs.items()]
+        parts = Parallel(-1, prefer="threads", return_as="generator")(tasks)
+        rows = [row for part in tqdm(parts, "pairs", len(tasks)) for row in part]
     board = pd.DataFrame(rows)
     board = board.reindex(columns=[*COLUMNS, *board.columns.difference(COLUMNS)])
     best = board[["timbre", "motion", "structure"]].mean(axis=1)
     best = best.sort_values(ascending=False, kind="stable")  # what failed comes last
     board = board.loc[best.index].reset_index(drop=True)
-    sounds.write(settings[0] / "scoreboard.csv", board.to_csv(index=False))
+    sounds.write(folder / "scoreboard.csv", board.to_csv(index=False))
     if "error" in board:
         warnings.warn("Sounds failed: see the column error.", stacklevel=2)
     return board
 
 
-def check_settings(models: Mapping, settings: tuple) -> None:
-    """Raise the `AudioError` that `render_all` does before any work."""
-    folder, seconds, finishing, sizes, dials = settings
-    sounds.excerpt(Sound(np.zeros((2, 1)), RATE), seconds=seconds)
-    make_stft(RATE, **sizes)
-    check_finishing(**finishing)
-    for name, dial in dials.items():
-        if name not in DIALS:
-            raise AudioError(f"There is no dial {name}: use {', '.join(DIALS)}.")
-        along(dial, 0, name=name)
-    for model in models.values():
-        find_model(model)
-    with sounds.beside(folder / "scoreboard.csv") as part:
-        part.touch()
-
-
 def render_pair(
-    pair: str, sources: tuple[Source, Source], models: Mapping, settings: tuple
+    pair: str,
+    sources: Sequence[Source | Sound],
+    *,
+    models: Mapping[str, Model],
+    folder: Path,
+    finishing: Mapping[str, float],
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    **dials: Dial,
 ) -> list[dict]:
     """Render one pair with every model; give rows of the scoreboard, see `render_all`.
 
     Whatever goes wrong is told in a row, not to stop the others.
     """
-    folder, excerpt_seconds, finishing, sizes, dials = settings
     rows = [{"model": name, "pair": pair} for name in models]
     try:
-        read = (sounds.load(x, leave_out=y) for x, y in (sources, sources[::-1]))
-        a, b = (sounds.excerpt(sound, seconds=excerpt_seconds) for sound in read)
-        prepared, heard = prepare(a, b, **sizes), (features(a), features(b))
+        a, b = (
+            x if isinstance(x, Sound) else sounds.load(x, leave_out=y)
+            for x, y in (sources, sources[::-1])
+        )
+        prepared = prepare(a, b, n_fft=n_fft, hop_length=hop_length)
+        heard = features(a), features(b)
     except Exception as error:
         return [row | {"error": str(error) or repr(error)} for row in rows]
     for row, (name, model) in zip(rows, models.items(), strict=True):
-        row["recipe"] = find_model(model)[1]
-        start = time.perf_counter()
         try:
             sound, _ = render(prepared, model, **dials)
             finished = finish(sound, **finishing)
-            row["seconds"] = time.perf_counter() - start
             take = sounds.save(folder / f"{name}_{pair}.wav", finished)
             row |= {"file": take.name} | score(sound, *heard)
         except Exception as error:

@@ -1,24 +1,27 @@
 """Predictive convolution, from sound to sound."""
 
+from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
+from scipy.ndimage import spline_filter1d
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
 from threadpoolctl import threadpool_limits
 
-from helpers import frames, melody, spectrum
+from helpers import frames, melody, models, spectrum
 from helpers.bins import convolve_bins
-from helpers.gesture import apply_gain, gesture_gain, points_of
-from helpers.models import CATALOGUE, find_model, fit_magnitudes, predict_magnitudes
+from helpers.gesture import apply_gain, gesture_gain
+from helpers.models import Model
 from helpers.path import FramePath
 from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, resample
 
 MOST_FRAMES = 16384  # of A that are learned from: three minutes
 MOST_SUNG = 4096  # the same where each is there twelve times
 
-Dial = float | Sequence[tuple[float, float]]
+Dial = float | str | Sequence[tuple[float, float]]  # a number, or breakpoints
 
 
 def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
@@ -29,7 +32,7 @@ def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
     dial : number or breakpoints
         From 0 to 1. Breakpoints are in order of time, ``[(seconds, value), ...]``:
         between them the dial moves evenly, before the first and after the last it
-        stays.
+        stays. Both may come as text.
     seconds : ndarray of shape (n_moments,)
     name : str
         For the sentence.
@@ -45,17 +48,30 @@ def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
         For values outside 0 to 1, or breakpoints out of order.
     """
     try:
+        dial = literal_eval(dial) if isinstance(dial, str) else dial
         points = np.array([(0, dial)] if np.ndim(dial) == 0 else dial, dtype=float)
         times, values = points.reshape(-1, 2).T
         in_order = np.all(np.diff(times, prepend=-1e9) >= 0)
         if not in_order or not np.all((values >= 0) & (values <= 1)):
             raise ValueError
         return np.interp(seconds, times, values).astype(np.float32)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, SyntaxError):
         raise AudioError(
             f"{name}={dial!r} does not work: give a number from 0 to 1, or breakpoints "
             "in order of time such as [(0, 0), (2.5, 1)]."
         ) from None
+
+
+def check_settings(
+    model: Model, *, n_fft: int = 2048, hop_length: int = 512, **dials: Dial
+) -> None:
+    """Raise the `AudioError` that `predictive_convolution` would, before any work."""
+    models.find_model(model)
+    spectrum.make_stft(44100, n_fft, hop_length)
+    for name, dial in dials.items():
+        if name not in models.DIALS:
+            raise AudioError(f"There is no dial {name}: use {', '.join(models.DIALS)}.")
+        along(dial, np.zeros(1), name=name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +114,22 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
-        path = fit_path(CATALOGUE["nearest_path"].regressor, described_a, numbers)
+        path = fit_path(models.NEAREST_PATH, described_a, numbers)
         aligned = frames.align(described_b, described_a[numbers], path)
     return Pair(a, b, dry, stft, described_a, described_b, numbers, aligned)
 
 
 def fit_path(model: FramePath, described: np.ndarray, numbers: np.ndarray) -> FramePath:
     """Fit a copy of a `FramePath` to some frames; its targets are their numbers."""
-    starts = np.diff(numbers, prepend=-2) != 1
-    return clone(model).fit(frames.weigh(described[numbers]), numbers, starts=starts)
+    known, starts = frames.weigh(described[numbers]), spectrum.starts_of(numbers)
+    return (
+        clone(model).set_params(groups=frames.GROUPS).fit(known, numbers, starts=starts)
+    )
 
 
 def render(
     pair: Pair,
-    model: str | RegressorMixin = "nearest_path",
+    model: Model = "nearest_path",
     *,
     blend: Dial = 1.0,
     continuity: Dial = 0.5,
@@ -143,11 +161,11 @@ def render(
         For a model or a dial that cannot work, and where all that is predicted is
         silence, or not finite.
     """
-    regressor, recipe = find_model(model)
+    regressor, recipe = models.find_model(model)
     seconds = spectrum.seconds_of(np.arange(len(pair.aligned)), stft=pair.stft)
     blend = along(blend, seconds, name="blend")
-    continuity = along(continuity, seconds, name="continuity")
-    melody = along(melody, seconds, name="melody")
+    stretching = along(continuity, seconds, name="continuity")
+    leading = along(melody, seconds, name="melody")
     dynamics = along(dynamics, seconds, name="dynamics")
     borrowed = None
     with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
@@ -155,23 +173,28 @@ def render(
             sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft)
         else:
             if isinstance(regressor, FramePath):
-                price = (2 * continuity) ** 3  # 1 in the middle: the model's own
-                price *= frames.audibility(pair.described_b)
-                borrowed, picked = choose(pair, regressor, price=price, leading=melody)
+                # In the middle the model's own; cubed, for prices are felt in ratios.
+                price = (2 * stretching) ** 3
+                borrowed, picked = choose(pair, regressor, price, leading=leading)
             else:
-                picked = averaged_frames(pair, regressor)
+                _, picked = choose(pair, models.NEAREST_PATH, 1.0, leading=0 * leading)
+                picked = averaged_frames(pair, regressor, picked)
             sound = put_together(pair, picked, dynamics=dynamics)
-            sound = with_gesture(sound, pair, dynamics=dynamics)
+            form = {"share": dynamics, "stft": pair.stft}
+            gain_db = gesture_gain(sound, pair.b, pair.described_b, **form)
+            sound = apply_gain(sound, gain_db)
         name = model if isinstance(model, str) else type(model).__name__
         check(sound, name=f"What {name} predicts")
         return mix(pair.dry, sound, blend, stft=pair.stft), borrowed
 
 
-Picked = Iterator[tuple[slice, np.ndarray]]  # rows of B, and spectra made of A for them
+Picked = Iterator[
+    tuple[np.ndarray, np.ndarray]
+]  # rows of B, and spectra made of A for them
 
 
 def choose(
-    pair: Pair, model: FramePath, *, price: np.ndarray, leading: np.ndarray
+    pair: Pair, model: FramePath, price: float | np.ndarray, *, leading: np.ndarray
 ) -> tuple[np.ndarray, Picked]:
     """Choose the frames of A to borrow: those on the path through B's.
 
@@ -179,7 +202,7 @@ def choose(
     ----------
     pair : Pair
     model : FramePath
-    price : ndarray of shape (n_frames_b,)
+    price : float or ndarray of shape (n_frames_b,)
         Times what jumping costs.
     leading : ndarray of shape (n_frames_b,)
         How far B's notes lead. Where they do, transposed copies of A's frames are there
@@ -198,33 +221,33 @@ def choose(
         path = fit_path(model, pair.described_a, pair.numbers).path(asked, price)
         return pair.numbers[path], borrowed_frames(pair, pair.numbers[path])
     numbers = frames.spread_evenly(pair.numbers, MOST_SUNG)
+    tones = melody.to_unit_length(melody.chroma(pair.a, numbers, stft=pair.stft))
     voices = melody.transpose(numbers, stft=pair.stft)
-    tones = melody.chroma(pair.a, numbers, stft=pair.stft)
     weighed = frames.weigh(pair.described_a[numbers])
     known = melody.describe_voices(weighed, tones, voices)
-    model = clone(model).set_params(groups=(asked.shape[1], leads.shape[1], 1))
-    model.fit(known, voices.rows, starts=voices.starts)
-    path = model.path(melody.ask_for_notes(asked, leads), price)
-    borrowed = numbers[voices.rows[path]]
-    return borrowed, borrowed_frames(pair, borrowed, voices.of(path))
+    model = clone(model).set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
+    model.fit(known, voices["row"], starts=voices["start"])
+    sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), price)]
+    borrowed = numbers[sung["row"]]
+    return borrowed, borrowed_frames(pair, borrowed, sung)
 
 
 def borrowed_frames(
-    pair: Pair, borrowed: np.ndarray, sung: melody.Voices | None = None
+    pair: Pair, borrowed: np.ndarray, sung: pd.DataFrame | None = None
 ) -> Picked:
     """Yield frames of A, transposed if they are to sing, and as full as B's."""
-    tape = None if sung is None else melody.splines_of(pair.a)
+    if sung is not None:
+        tape = spline_filter1d(pair.a.samples, axis=0, output=np.float32)
     for rows in spectrum.blocks(len(borrowed)):
         spectra = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
         if sung is not None:
-            some = sung.of(rows)
-            spectra = melody.sing_frames(tape, spectra, some, stft=pair.stft)
+            spectra = melody.sing_frames(tape, spectra, sung.iloc[rows], stft=pair.stft)
         gain_db = frames.fill_out(pair.described_a[borrowed[rows]], pair.aligned[rows])
         gain_db = gain_db @ spectrum.mel_bands(pair.stft.f, frames.N_BANDS).T
         yield rows, spectra * 10 ** (gain_db / 20)
 
 
-def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
+def averaged_frames(pair: Pair, model: RegressorMixin, picked: Picked) -> Picked:
     """Yield magnitudes that a model predicts, with the phases of borrowed frames.
 
     Averages of spectra with their phases would cancel out.
@@ -233,45 +256,30 @@ def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
     for rows in spectrum.blocks(len(pair.numbers)):
         spectra = spectrum.spectrum_of(pair.a, pair.numbers[rows], stft=pair.stft)
         magnitudes.append(frames.magnitudes_of(spectra))
-    known, asked = pair.described_a[pair.numbers], frames.weigh(pair.aligned)
     still = slice(0, frames.RISE)  # columns: how a frame moves tells no colour
-    averages = fit_magnitudes(model, known[:, still], np.concatenate(magnitudes))
-    nearest_path = CATALOGUE["nearest_path"].regressor
-    path = fit_path(nearest_path, pair.described_a, pair.numbers).path(asked)
-    for rows in spectrum.blocks(len(path)):
-        borrowed = pair.numbers[path[rows]]
-        spectra = spectrum.spectrum_of(pair.a, borrowed, stft=pair.stft)
+    known = pair.described_a[pair.numbers, still]
+    averages = models.fit_magnitudes(model, known, np.concatenate(magnitudes))
+    for rows, spectra in picked:
+        predicted = models.predict_magnitudes(averages, pair.aligned[rows, still])
         size = np.linalg.norm(spectra, axis=2, keepdims=True)
-        predicted = predict_magnitudes(averages, pair.aligned[rows, still])
-        yield (
-            rows,
-            size * predicted * np.exp(1j * np.angle(spectra)).astype(np.complex64),
-        )
+        phases = np.exp(1j * np.angle(spectra)).astype(np.complex64)
+        yield rows, size * predicted * phases
 
 
 def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
     """Turn spectra made of A into a sound, each at the loudness of B's frame."""
     output = np.zeros_like(pair.b.samples)
-    sizes = [np.linalg.norm(x.samples.ravel()) for x in (pair.b, pair.a)]
-    level = sizes[0] / sizes[1] * np.sqrt(pair.a.samples.size / pair.b.samples.size)
+    # Where A keeps its own loudness, all of it gets the level of all of B.
+    level = np.linalg.norm(pair.b.samples) / np.linalg.norm(pair.a.samples)
+    level *= np.float32(np.sqrt(pair.a.samples.size / pair.b.samples.size))
     for rows, spectra in picked:
-        numbers = np.arange(rows.start, rows.stop)
-        frames_b = spectrum.cut_frames(pair.b, numbers, stft=pair.stft)
-        # By Parseval's theorem, the power of a spectrum is that of its frame.
+        frames_b = spectrum.cut_frames(pair.b, rows, stft=pair.stft)
+        # By Parseval's theorem, half of a spectrum has half of its frame's power, times
+        # the number of samples.
         size_b = np.linalg.norm(frames_b, axis=2) * np.sqrt(pair.stft.m_num / 2)
-        spectra = frames.borrow(
-            np.float32(level) * spectra, np.float32(size_b), dynamics[rows]
-        )
-        spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows.start)
+        spectra = frames.borrow(level * spectra, size_b, dynamics[rows])
+        spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows[0])
     return Sound(output, pair.b.rate)
-
-
-def with_gesture(sound: Sound, pair: Pair, *, dynamics: np.ndarray) -> Sound:
-    """Lean a sound on B's gesture, as far as the loudness is to be B's."""
-    gain_db = gesture_gain(sound, pair.b, pair.described_b, stft=pair.stft)
-    seconds = points_of(sound)[1] / sound.rate
-    middles = spectrum.seconds_of(np.arange(len(dynamics)), stft=pair.stft)
-    return apply_gain(sound, gain_db * np.interp(seconds, middles, dynamics))
 
 
 def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sound:
@@ -292,13 +300,13 @@ def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sou
         return sound
     output = np.zeros_like(b.samples, np.float32)
     for rows in spectrum.blocks(len(blend)):
-        numbers, share = np.arange(rows.start, rows.stop), blend[rows, np.newaxis]
-        dry, wet = (spectrum.spectrum_of(one, numbers, stft=stft) for one in (b, sound))
+        share = blend[rows, np.newaxis]
+        dry, wet = (spectrum.spectrum_of(one, rows, stft=stft) for one in (b, sound))
         both = (1 - share) * dry + share * wet
         size = (np.abs(dry) + 1e-7) ** (1 - share) * (np.abs(wet) + 1e-7) ** share
         met = both * (size / (np.abs(both) + 1e-12))
         met = np.where(share == 0, dry, met)
-        spectrum.add_spectrum(output, met, stft=stft, first=rows.start)
+        spectrum.add_spectrum(output, met, stft=stft, first=rows[0])
     return replace(sound, samples=output)
 
 
@@ -306,7 +314,7 @@ def predictive_convolution(
     a: Sound,
     b: Sound,
     *,
-    model: str | RegressorMixin = "nearest_path",
+    model: Model = "nearest_path",
     n_fft: int = 2048,
     hop_length: int = 512,
     **dials: Dial,
@@ -348,6 +356,6 @@ def predictive_convolution(
     AudioError
         For a sound, model or setting that nothing can be made of.
     """
-    find_model(model)  # raises before the work, not after it
+    check_settings(model, n_fft=n_fft, hop_length=hop_length, **dials)
     pair = prepare(a, b, n_fft=n_fft, hop_length=hop_length)
     return render(pair, model, **dials)[0]

@@ -7,11 +7,15 @@ import pyloudnorm
 import soxr
 from scipy.ndimage import uniform_filter
 
-from helpers.sound import AudioError, Sound, fade, mono, peak_of, resample
+from helpers.sound import AudioError, Sound, block_offset, fade, mono, peak_of, resample
 from helpers.spectrum import add_spectrum, blocks, make_stft, n_frames, spectrum_of
 
-RANGES = {"peak_db": (-60, 0), "loudness_lufs": (-70, 0)}
-RANGES |= {"noise_reduction_db": (0, 60), "fade_seconds": (0, 10)}
+RANGES = {
+    "peak_db": (-60, 0),
+    "loudness_lufs": (-70, 0),
+    "noise_reduction_db": (0, 60),
+    "fade_seconds": (0, 10),
+}
 
 
 def finish(
@@ -50,8 +54,9 @@ def finish(
     """
     check_finishing(peak_db=peak_db, loudness_lufs=loudness_lufs)
     check_finishing(noise_reduction_db=noise_reduction_db, fade_seconds=fade_seconds)
-    sound = remove_offset(sound)
-    sound = reduce_noise(sound, strength_db=noise_reduction_db)
+    sound = block_offset(sound)  # which costs headroom, and clicks
+    if noise_reduction_db > 0:
+        sound = reduce_noise(sound, strength_db=noise_reduction_db)
     sound = fade(sound, seconds=fade_seconds)
     return set_level(sound, peak_db=peak_db, loudness_lufs=loudness_lufs)
 
@@ -64,19 +69,10 @@ def check_finishing(**settings: float | None) -> None:
         low, high = RANGES[name]
         unset = name == "loudness_lufs" and value is None
         if not unset and not (type(value) in (int, float) and low <= value <= high):
-            raise AudioError(f"{name}={value!r} is out of range: use {low} to {high}.")
+            raise AudioError(f"{name}={value!r} does not work: use {low} to {high}.")
 
 
-def remove_offset(sound: Sound) -> Sound:
-    """Subtract the mean of each channel: an offset costs headroom and clicks."""
-    means = sound.samples.mean(axis=0, dtype=float).astype(np.float32)
-    return replace(sound, samples=sound.samples - means)
-
-
-# Noise --------------------------------------------------------------------------------
-
-
-def reduce_noise(sound: Sound, *, strength_db: float = 12.0) -> Sound:
+def reduce_noise(sound: Sound, *, strength_db: float) -> Sound:
     """Turn steady noise down where it can be told apart from the sound.
 
     What sounds in the quietest tenth of the frames, all channels together, is taken for
@@ -88,19 +84,13 @@ def reduce_noise(sound: Sound, *, strength_db: float = 12.0) -> Sound:
     ----------
     sound : Sound
         Of under half a second nothing can be told: it comes back as it is.
-    strength_db : float, default 12
+    strength_db : float
         By how much at most, 0 to 60 dB. Twelve leave the air of a room.
-
-    Raises
-    ------
-    AudioError
-        When the strength is out of range.
     """
-    check_finishing(noise_reduction_db=strength_db)
     n_fft = max(64, 2 ** round(np.log2(0.046 * sound.rate)))  # 2048 at 44.1 kHz
     stft = make_stft(sound.rate, n_fft, n_fft // 4)
     n_rows = n_frames(sound, stft=stft)
-    if n_rows < 50 or strength_db == 0:
+    if n_rows < 50:
         return sound
     some = np.arange(4, n_rows - 4, 1 + n_rows // 1000)  # none hangs over an end
     power = np.abs(spectrum_of(sound, some, stft=stft)) ** 2
@@ -111,43 +101,31 @@ def reduce_noise(sound: Sound, *, strength_db: float = 12.0) -> Sound:
     noise = np.exp(np.log(quiet).mean(axis=1, keepdims=True) + np.euler_gamma)
     ratio = power[:, heard].mean(axis=(1, 2)) / quiet.mean(axis=(1, 2))
     told_apart_db = np.clip(20 * np.log10(ratio + 1e-30) - 16, 0, strength_db)
-    floor = 10 ** (-told_apart_db[:, np.newaxis, np.newaxis] / 20)
+    least = 10 ** (-told_apart_db[:, np.newaxis, np.newaxis] / 20)
     output = np.zeros_like(sound.samples)
     for rows in blocks(n_rows):
-        first = max(0, rows.start - 2)  # frames on either side, to average over
-        numbers = np.arange(first, min(rows.stop + 2, n_rows))
+        # Two more on either side, to average over; at the ends the last counts again.
+        numbers = np.arange(rows[0] - 2, rows[-1] + 3).clip(0, n_rows - 1)
         spectra = spectrum_of(sound, numbers, stft=stft)
         power = uniform_filter(np.abs(spectra) ** 2, (0, 5, 3), mode="nearest")
-        gain = np.maximum(1 - 2 * noise / np.maximum(power, noise), floor)
-        kept = slice(rows.start - first, rows.stop - first)
-        reduced = (spectra * gain.astype(np.float32))[:, kept]
-        add_spectrum(output, reduced, stft=stft, first=rows.start)
+        gain = np.maximum(1 - 2 * noise / np.maximum(power, noise), least)
+        reduced = (spectra * gain.astype(np.float32))[:, 2:-2]
+        add_spectrum(output, reduced, stft=stft, first=rows[0])
     return replace(sound, samples=output)
 
 
-# Level --------------------------------------------------------------------------------
-
-
-def set_level(
-    sound: Sound, *, peak_db: float = -1.0, loudness_lufs: float | None = None
-) -> Sound:
+def set_level(sound: Sound, *, peak_db: float, loudness_lufs: float | None) -> Sound:
     """Set the peak or, as far as a true peak of `peak_db` allows, the loudness.
 
     Parameters
     ----------
     sound : Sound
-    peak_db : float, default -1
+    peak_db : float
         -60 to 0 dBFS.
-    loudness_lufs : float or None, default None
+    loudness_lufs : float or None
         -70 to 0 LUFS. Where the `loudness` of the result is lower, the ceiling held it
         back.
-
-    Raises
-    ------
-    AudioError
-        When one of them is out of range.
     """
-    check_finishing(peak_db=peak_db, loudness_lufs=loudness_lufs)
     peak = max(peak_of(sound), 1e-6)  # under -120 dBFS there is nothing to bring up
     samples = sound.samples * np.float32(10 ** (peak_db / 20) / peak)
     levelled = replace(sound, samples=samples)
@@ -170,15 +148,16 @@ def measure(sound: Sound) -> dict[str, float]:
     """
     rms = np.sqrt(np.mean(np.square(sound.samples), dtype=float))
     return {
-        "peak (dBFS)": _db(peak_of(sound)),
+        "peak (dBFS)": in_db(peak_of(sound)),
         "true peak (dBFS)": true_peak_db(sound),
-        "RMS (dBFS)": _db(rms),
+        "RMS (dBFS)": in_db(rms),
         "loudness (LUFS)": loudness(sound),
         "offset": float(max(sound.samples.mean(axis=0, dtype=float), key=abs)),
     }
 
 
-def _db(amplitude: float) -> float:
+def in_db(amplitude: float) -> float:
+    """Give an amplitude in dB under 1."""
     return float(20 * np.log10(amplitude + 1e-10))
 
 
@@ -189,7 +168,7 @@ def true_peak_db(sound: Sound) -> float:
     """
     samples = np.asarray(sound.samples, np.float32)
     between = soxr.resample(samples, sound.rate, 4 * sound.rate)
-    return _db(max(peak_of(sound), np.abs(between).max()))
+    return in_db(max(peak_of(sound), np.abs(between).max()))
 
 
 def loudness(sound: Sound) -> float:
@@ -206,4 +185,4 @@ def loudness(sound: Sound) -> float:
     if len(samples) < n_least:
         samples = np.resize(samples, (n_least, samples.shape[1]))
     lufs = pyloudnorm.Meter(sound.rate).integrated_loudness(samples.astype(float))
-    return max(float(lufs), _db(0))
+    return max(float(lufs), in_db(0))

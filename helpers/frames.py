@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
+from scipy.ndimage import maximum_filter1d
 from scipy.signal import ShortTimeFFT
 
 from helpers.path import FramePath
@@ -16,11 +17,15 @@ LOUDNESS, RISE = N_BANDS, N_BANDS + 1  # places of columns
 COLUMNS = [f"band {i} (dB)" for i in range(1, N_BANDS + 1)]
 COLUMNS += ["loudness (dB)", "rise (dB)"]
 COLUMNS += [f"step of band {i} (dB)" for i in range(1, N_BANDS + 1)]
-STEP_WEIGHT, RISE_WEIGHT = 3, 36  # a dB of them counts as so many dB of level
+COLUMNS += ["stroke"]
+STROKE = len(COLUMNS) - 1
+GROUPS = (STROKE, 1)  # of columns: a stroke has a price of its own
+STEP_WEIGHT, RISE_WEIGHT = 2.5, 18  # a dB of them counts as so many dB of level
+STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
 MOST_RISE = 8  # dB
-N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
+N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
-FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
+FULLER = 0.65  # of the difference: more has more of B's shape, less is more like A
 
 
 def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -28,13 +33,13 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_frames, 2 * N_BANDS + 2)
+    ndarray of shape (n_frames, 2 * N_BANDS + 3)
         Float32, in dB: the levels of mel bands, as if each frame had a power of 1; how
         loud the frame is, under the loudest; the mean rise of the bands since the frame
-        before, as they are heard; and how far each of them moved. The names are in
-        `COLUMNS`.
+        before, as they are heard; and how far each of them moved. Last, 1 for a stroke,
+        0 for any other frame. The names are in `COLUMNS`.
     """
-    weights = mel_bands(stft.f, N_BANDS) ** 2
+    weights = mel_bands(stft.f, N_BANDS) ** 2  # narrower, so better told apart
     bands, total = [], []
     for power in power_in_blocks(sound, stft=stft):
         total.append(power.sum(axis=1, keepdims=True) + 1e-12)
@@ -44,7 +49,10 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     loudness_db = 10 * np.log10(total / total.max())
     steps_db = steps_of(np.maximum(bands_db + loudness_db, -RANGE_DB))
     rise_db = np.maximum(steps_db, 0).mean(axis=1, keepdims=True)
-    return np.hstack([bands_db, loudness_db, rise_db, steps_db], dtype=np.float32)
+    columns = [bands_db, loudness_db, rise_db, steps_db, np.zeros_like(rise_db)]
+    described = np.hstack(columns, dtype=np.float32)
+    described[:, STROKE] = is_stroke(described)
+    return described
 
 
 def levels_of(described: np.ndarray) -> np.ndarray:
@@ -68,13 +76,15 @@ def is_active(described: np.ndarray) -> np.ndarray:
     return active if active.sum() > 1 else np.ones(len(described), bool)
 
 
-def audibility(described: np.ndarray) -> np.ndarray:
-    """Tell how far frames are heard, ``(n_frames,)``.
+def is_stroke(described: np.ndarray) -> np.ndarray:
+    """Tell which frames are strokes, ``(n_frames,)``.
 
-    All of it down to 30 dB under the loudest; from there it falls to a tenth, where
-    nothing is heard and a jump costs hardly anything.
+    They rise more than any within four frames, and more than three times as far as is
+    usual in the sound.
     """
-    return np.clip((described[:, LOUDNESS] + RANGE_DB) / 30, 0.1, 1)
+    rise, active = described[:, RISE], is_active(described)
+    enough = 3 * np.median(rise[active]) + 0.5
+    return active & (rise == maximum_filter1d(rise, 9)) & (rise >= enough)
 
 
 def spread_evenly(numbers: np.ndarray, most: int) -> np.ndarray:
@@ -93,6 +103,7 @@ def weigh(described: np.ndarray) -> np.ndarray:
     weighed = np.maximum(described, -RANGE_DB)
     weighed[:, STEPS] *= STEP_WEIGHT
     weighed[:, RISE] = RISE_WEIGHT * np.minimum(described[:, RISE], MOST_RISE)
+    weighed[:, STROKE] *= STROKE_PRICE
     return weighed
 
 
@@ -118,7 +129,7 @@ def align(described_b: np.ndarray, known: np.ndarray, model: FramePath) -> np.nd
     -------
     ndarray of shape (n_frames, n_columns)
         Descriptions of what B's frames should be in A's world: B's bands where A's are;
-        loudness, rises and steps are B's.
+        loudness, rises, steps and strokes are B's.
     """
     study = spread_evenly(np.flatnonzero(is_active(described_b)), N_STUDY)
     levels, loudness = levels_of(described_b), described_b[:, [LOUDNESS]]
@@ -201,7 +212,7 @@ def borrow(picked: np.ndarray, size_b: np.ndarray, share: np.ndarray) -> np.ndar
     if len(picked) > 1:
         spectra = 0.5 * (spectra + picked.mean(axis=0))
     size = np.linalg.norm(spectra, axis=2, keepdims=True)
-    share = np.float32(share)[:, np.newaxis]
+    share = share[:, np.newaxis]
     wanted = size_b[:, :, np.newaxis] ** share * size ** (1 - share)
     # Of next to nothing no sound can be made: it is not lifted by more than 120 dB.
     return spectra * (wanted / (size + 1e-6 * wanted + 1e-12))

@@ -9,8 +9,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import ShortTimeFFT, find_peaks
 
 from helpers.frames import LOUDNESS, describe, is_active, levels_of, rise_of
@@ -20,21 +21,32 @@ from helpers.spectrum import seconds_of
 POINT_SECONDS = 0.0029  # 128 samples at 44.1 kHz
 BLOCK = 2**20  # samples that are turned up or down at a time
 # In points:
-RISE = 4  # so fast a stroke rises
-BEFORE = 9  # over the mean of so many
-APART = 13  # between two strokes, at least
+AFTER, BEFORE = 4, 9  # a stroke is told by its first 12 ms and by what was before
+APART = 13  # from one stroke to the next, at least
 SMOOTH = 2.75  # so wide a gain is smoothed, but at strokes
-AHEAD = 9  # so much too early a stroke may be heard
+AHEAD = 10  # so much too early a stroke may be heard
 MASKS = 4  # so long what sounds covers what is weaker
-LIMIT_DB = 12  # what is hardly there is not to be made loud
 UNDER_DB = 5  # what sounds ahead of a stroke, under B
+# Of articulation:
+LET_GO = 4  # frames: a push lasts for some 50 ms
+LEVEL_SHARE = 0.6  # of what the bands are off, the rest is A's colour
+GAIN_SHARE = 0.75  # of how far B's loudness moves
+MOST_DB = 12  # what is hardly there is not to be made loud
 
 
-def points_of(sound: Sound) -> tuple[int, np.ndarray]:
-    """Say where the points of a gain lie: how far apart, and each, in samples."""
-    step = max(1, round(POINT_SECONDS * sound.rate))
+def points_of(sound: Sound) -> np.ndarray:
+    """Give the places where a gain has its points, ``(n_points,)``, in samples.
+
+    They are the middles of steps of 3 ms; the last step may hang over the end.
+    """
+    step = step_of(sound)
     n_points = -(-len(sound.samples) // step)
-    return step, (np.arange(n_points) + 0.5) * step
+    return (np.arange(n_points) + 0.5) * step
+
+
+def step_of(sound: Sound) -> int:
+    """Give how many samples lie from one point to the next."""
+    return max(1, round(POINT_SECONDS * sound.rate))
 
 
 def fine_power(sound: Sound) -> np.ndarray:
@@ -42,22 +54,19 @@ def fine_power(sound: Sound) -> np.ndarray:
 
     The mean of a step, smoothed a little over the steps beside it.
     """
-    step, samples = points_of(sound)[0], sound.samples
+    step, samples = step_of(sound), sound.samples
     n_whole = len(samples) // step
     whole = samples[: n_whole * step].reshape(n_whole, step * samples.shape[1])
     energy = np.einsum("ij,ij->i", whole, whole)
-    if len(samples) > n_whole * step:
-        energy = np.append(energy, np.square(samples[n_whole * step :]).sum())
+    rest = samples[n_whole * step :]
+    if len(rest):
+        energy = np.append(energy, np.square(rest).sum())
     return np.convolve(np.pad(energy / step, 1), [0.25, 0.5, 0.25], "valid")
 
 
 def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
-    """Turn a sound up and down along a curve, ``(n_points,)``.
-
-    Between its points it is cubic: corners would put sidebands where A has silence.
-    """
-    points = points_of(sound)[1]
-    curve = _cubic(points, gain_db)
+    """Turn a sound up and down along a curve through points, ``(n_points,)``."""
+    curve = smooth_curve(points_of(sound), gain_db)
     samples = np.empty_like(sound.samples)
     for first in range(0, len(samples), BLOCK):
         places = np.arange(first, min(first + BLOCK, len(samples)))
@@ -66,9 +75,14 @@ def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
     return replace(sound, samples=samples)
 
 
-def _cubic(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    # Through points; a cubic curve flies off beyond them, so there it stays.
-    curve = CubicSpline(x, y) if len(x) > 1 else lambda places: y[0] + 0 * places
+def smooth_curve(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Give a cubic curve through points: corners would add sidebands to a sound.
+
+    Beyond the points, where a cubic flies off, it stays as it is at their end.
+    """
+    if len(x) == 1:
+        return lambda places: np.full(len(places), y[0])
+    curve = CubicSpline(x, y)
     return lambda places: curve(places.clip(x[0], x[-1]))
 
 
@@ -85,24 +99,24 @@ def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
     Returns
     -------
     ndarray of int
+        Numbers of points.
     """
     floor = power.max() * 1e-8 + 1e-20
-    n_before = BEFORE + 2  # silence before the sound, for it may begin with a stroke
-    power = np.maximum(np.pad(power, (n_before, 0)), floor)
-    ahead = maximum_filter1d(power, RISE, origin=-(RISE // 2))
-    past = uniform_filter1d(power, BEFORE, origin=(BEFORE - 1) // 2)
-    rise = np.zeros(len(power))
-    rise[2:] = 10 * np.log10(ahead[2:] / past[:-2])
-    strokes, _ = find_peaks(rise, height=rise_db, distance=APART)
-    return np.maximum(strokes - n_before, 0)
+    # There is silence ahead of the sound, for it may begin with a stroke. The point
+    # just before one is left out: the stroke may have begun in it.
+    n_ahead = BEFORE + 1
+    padded = np.maximum(np.pad(power, (n_ahead, AFTER - 1)), floor)
+    after = sliding_window_view(padded, AFTER).max(axis=1)[n_ahead:]
+    before = sliding_window_view(padded, BEFORE).mean(axis=1)[: len(power)]
+    rises_db = np.pad(10 * np.log10(after / before), 1)
+    return find_peaks(rises_db, height=rise_db, distance=APART)[0] - 1
 
 
 def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:
     """Find the gain that follows B's loudness.
 
     Smooth, for a gain that ripples puts sidebands where A has silence; but never
-    across a stroke, which would be heard too early, nor across the end of its first
-    12 ms, which would be dulled by what follows.
+    across a stroke, which would be heard too early.
 
     Parameters
     ----------
@@ -110,18 +124,20 @@ def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarr
         Power of the sound and of B.
     strokes : ndarray of int
         As from `find_strokes`.
+
+    Returns
+    -------
+    ndarray of shape (n_points,)
     """
-    gain_db = _in_db(wanted, range_db=80) - _in_db(own, range_db=60)
-    after = np.minimum(strokes + RISE, len(own))
-    edges = np.unique([0, *strokes, *after, len(own)])
-    for start, stop in pairwise(edges):
+    gain_db = power_db(wanted, range_db=80) - power_db(own, range_db=60)
+    for start, stop in pairwise(np.unique([0, *strokes, len(own)])):
         stretch = gain_db[start:stop]
         gain_db[start:stop] = gaussian_filter1d(stretch, SMOOTH, mode="nearest")
-    return gaussian_filter1d(gain_db, 0.7)
+    return gaussian_filter1d(gain_db, 0.7)  # at a stroke no step, either
 
 
-def _in_db(power: np.ndarray, *, range_db: float) -> np.ndarray:
-    # Floored at `range_db` under the maximum.
+def power_db(power: np.ndarray, *, range_db: float) -> np.ndarray:
+    """Give power in dB, floored at `range_db` under its maximum."""
     floor = power.max() / 10 ** (range_db / 10)
     return 10 * np.log10(np.maximum(power, floor) + 1e-20)
 
@@ -144,21 +160,23 @@ def articulate(described: np.ndarray, described_b: np.ndarray) -> np.ndarray:
     ndarray of shape (n_frames,)
     """
     levels, levels_b = levels_of(described), levels_of(described_b)
-    heard = is_active(described_b)
+    active = is_active(described_b)
     rises, rises_b = rise_of(levels), rise_of(levels_b)
+    # As much rise in all as the sound has: it is to rise at other times, not more.
     rises_b *= np.sqrt((rises**2).mean() / ((rises_b**2).mean() + 1e-3))
     push = np.cumsum(rises_b - rises)
-    lower = (levels_b - levels).mean(axis=1)
-    gain_db = push - gaussian_filter1d(push, 4) + 0.6 * (lower - lower[heard].mean())
-    most = 0.75 * described_b[heard, LOUDNESS].std()
-    gain_db *= min(1, most / (gain_db[heard].std() + 1e-6))
-    return np.clip(gain_db, -LIMIT_DB, LIMIT_DB)
+    missing = (levels_b - levels).mean(axis=1)
+    gain_db = push - gaussian_filter1d(push, LET_GO)
+    gain_db += LEVEL_SHARE * (missing - missing[active].mean())
+    most = GAIN_SHARE * described_b[active, LOUDNESS].std()
+    gain_db *= min(1, most / (gain_db[active].std() + 1e-6))
+    return np.clip(gain_db, -MOST_DB, MOST_DB)
 
 
 def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:
     """Find the gain that keeps strokes from being heard too early.
 
-    A frame that holds a stroke sounds before it, too. In the 26 ms ahead of each, what
+    A frame that holds a stroke sounds before it, too. In the 29 ms ahead of each, what
     is not 5 dB under B's loudest of the last 12 ms is turned down: an onset is heard by
     how far it rises.
 
@@ -166,18 +184,28 @@ def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray
     ----------
     own, wanted, strokes
         As in `follow`.
+
+    Returns
+    -------
+    ndarray of shape (n_points,)
     """
-    own_db, wanted_db = 10 * np.log10(own + 1e-20), _in_db(wanted, range_db=80)
-    ceiling = maximum_filter1d(wanted_db, MASKS, origin=MASKS // 2 - 1) - UNDER_DB
+    past = np.pad(power_db(wanted, range_db=80), (MASKS - 1, 0), mode="edge")
+    ceiling = sliding_window_view(past, MASKS).max(axis=1) - UNDER_DB
+    lower = np.minimum(0, ceiling - 10 * np.log10(own + 1e-20))
     gain_db = np.zeros(len(own))
     for stroke in strokes:
         ahead = slice(max(0, stroke - AHEAD), stroke)
-        gain_db[ahead] = np.minimum(0, ceiling[ahead] - own_db[ahead])
+        gain_db[ahead] = lower[ahead]
     return gaussian_filter1d(gain_db, 1)
 
 
 def gesture_gain(
-    sound: Sound, b: Sound, described_b: np.ndarray, *, stft: ShortTimeFFT
+    sound: Sound,
+    b: Sound,
+    described_b: np.ndarray,
+    *,
+    stft: ShortTimeFFT,
+    share: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Find the gain that gives a sound B's gesture: follow, articulate, duck.
 
@@ -189,6 +217,8 @@ def gesture_gain(
         All frames of B, as from `helpers.frames.describe`.
     stft : ShortTimeFFT
         That they were described with.
+    share : float or ndarray of shape (n_frames,), default 1
+        How far the gesture is to be B's, from 0 to 1.
 
     Returns
     -------
@@ -200,12 +230,15 @@ def gesture_gain(
     strokes = find_strokes(wanted)
     gain_db = follow(own, wanted, strokes)
 
-    seconds = points_of(b)[1] / b.rate
+    seconds = points_of(b) / b.rate
     described = describe(sound, stft=stft)
-    centres = seconds_of(np.arange(len(described)), stft=stft)
-    described[:, LOUDNESS] += np.interp(centres, seconds, gain_db)
+    middles = seconds_of(np.arange(len(described)), stft=stft)
+    # As the sound will be once it follows, without measuring it again.
+    described[:, LOUDNESS] += np.interp(middles, seconds, gain_db)
     described[:, LOUDNESS] -= described[:, LOUDNESS].max()
-    gain_db += _cubic(centres, articulate(described, described_b))(seconds)
+    gain_db += smooth_curve(middles, articulate(described, described_b))(seconds)
 
     own *= 10 ** (gain_db / 10)
-    return gain_db + duck(own, wanted, strokes)
+    gain_db += duck(own, wanted, strokes)
+    share = np.broadcast_to(share, len(middles))
+    return gain_db * np.interp(seconds, middles, share)

@@ -1,17 +1,15 @@
 """Melody: A is transposed, so that there is a moment of A on each of B's notes."""
 
-from dataclasses import replace
-from typing import NamedTuple
-
 import numpy as np
+import pandas as pd
 from scipy.fft import rfft
-from scipy.ndimage import map_coordinates, spline_filter1d, uniform_filter1d
+from scipy.ndimage import map_coordinates, uniform_filter1d
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from helpers.frames import N_BANDS
 from helpers.sound import Sound
-from helpers.spectrum import blocks, mel_bands, spectrum_of
+from helpers.spectrum import blocks, mel_bands, spectrum_of, starts_of
 
 PER_OCTAVE = 36  # thirds of a semitone
 LOWEST, OCTAVES = 100, 6  # of the pitches: 100 Hz to 6400 Hz
@@ -105,20 +103,7 @@ def tonality(rows: np.ndarray, *, n_smooth: int) -> np.ndarray:
     return np.clip((length - NOISE) / (TONE - NOISE), 0, 1)
 
 
-class Voices(NamedTuple):
-    """Frames of A as they are, and transposed: what may be borrowed for a melody."""
-
-    rows: np.ndarray  # (n_voices,) which of A's known frames each is nearest to
-    centres: np.ndarray  # (n_voices,) where its middle lies, in samples of A
-    semitones: np.ndarray  # (n_voices,) how far it is transposed
-    starts: np.ndarray  # (n_voices,) True where it goes on from nothing
-
-    def of(self, which: np.ndarray | slice) -> "Voices":
-        """Take some of them."""
-        return Voices(*(values[which] for values in self))
-
-
-def transpose(numbers: np.ndarray, *, stft: ShortTimeFFT) -> Voices:
+def transpose(numbers: np.ndarray, *, stft: ShortTimeFFT) -> pd.DataFrame:
     """List frames of A and of eleven copies of it, each a tape at another speed.
 
     Parameters
@@ -129,62 +114,57 @@ def transpose(numbers: np.ndarray, *, stft: ShortTimeFFT) -> Voices:
 
     Returns
     -------
-    Voices
-        First A itself; then, copy by copy, frames as far apart on the faster or slower
-        tape as A's are, where they are nearest to one of `numbers`.
+    DataFrame
+        The voices, a row each: first A's frames as they are; then, copy by copy, frames
+        as far apart on the faster or slower tape as A's are on theirs. ``row`` says
+        which of `numbers` is nearest, ``middle`` where it lies, in samples of A,
+        ``semitones`` how far it is transposed, and ``start`` whether it goes on from
+        nothing.
     """
-    row_of = np.full(numbers[-1] + 1, -1)
+    row_of = np.full(numbers[-1] + 1, -1)  # of the frames in between there is none
     row_of[numbers] = np.arange(len(numbers))
     copies = []
     for semitones in SEMITONES:
-        on_tape = np.arange(numbers[0], numbers[-1] + 0.5, 2 ** (semitones / 12))
-        rows = row_of[np.rint(on_tape).astype(int)]
-        known = np.flatnonzero(rows >= 0)
-        centres = (on_tape[known] + stft.p_min) * stft.hop
-        starts = np.diff(known, prepend=-2) != 1
-        transposed = np.full(len(known), semitones)
-        copies.append(Voices(rows[known], centres, transposed, starts))
-    return Voices(*map(np.concatenate, zip(*copies, strict=True)))
+        speed = 2 ** (semitones / 12)
+        on_tape = np.arange(numbers[0], numbers[-1] + 0.5, speed)
+        row = row_of[np.rint(on_tape).astype(int)]
+        known = np.flatnonzero(row >= 0)
+        middle = (on_tape[known] + stft.p_min) * stft.hop
+        copy = {"row": row[known], "middle": middle, "start": starts_of(known)}
+        copies.append(pd.DataFrame(copy | {"semitones": semitones}))
+    return pd.concat(copies, ignore_index=True)
 
 
-def describe_voices(known: np.ndarray, tones: np.ndarray, voices: Voices) -> np.ndarray:
+def describe_voices(
+    described: np.ndarray, tones: np.ndarray, voices: pd.DataFrame
+) -> np.ndarray:
     """Describe voices: as A's own frames are, and by their notes.
-
-    To transpose is to rotate chroma.
 
     Parameters
     ----------
-    known : ndarray of shape (n_known, n_columns)
-        Descriptions of A's frames, weighed.
+    described : ndarray of shape (n_known, n_columns)
+        Of A's frames, weighed.
     tones : ndarray of shape (n_known, 36)
-        Their chroma.
-    voices : Voices
+        Their chroma, of a length of 1. To transpose is to rotate them.
+    voices : DataFrame
+        As from `transpose`.
 
     Returns
     -------
     ndarray of shape (n_voices, n_columns + 37)
-        Float32; the last column is a price on being transposed.
+        The last column is a price on being transposed.
     """
-    steps = PER_OCTAVE // 12 * voices.semitones[:, np.newaxis]
-    places = (np.arange(PER_OCTAVE) - steps) % PER_OCTAVE
-    tones = np.take_along_axis(to_unit_length(tones)[voices.rows], places, axis=1)
-    price = TRANSPOSE_COST * np.abs(voices.semitones)
-    columns = [known[voices.rows], PITCH_COST * tones, price]
-    return np.column_stack(columns).astype(np.float32)
+    semitones = voices[["semitones"]].to_numpy()
+    thirds = np.arange(PER_OCTAVE) - PER_OCTAVE // 12 * semitones
+    rotated = np.take_along_axis(tones[voices["row"]], thirds % PER_OCTAVE, axis=1)
+    price = TRANSPOSE_COST * np.abs(semitones)
+    return np.hstack([described[voices["row"]], PITCH_COST * rotated, price])
 
 
-def ask_for_notes(asked: np.ndarray, leads: np.ndarray) -> np.ndarray:
-    """Ask for B's notes beside what is asked for anyway, as `describe_voices` has them.
-
-    Parameters
-    ----------
-    asked : ndarray of shape (n_frames_b, n_columns)
-        B's aligned descriptions, weighed.
-    leads : ndarray of shape (n_frames_b, 36)
-        As from `lead`.
-    """
-    nothing = np.zeros(len(asked))
-    return np.column_stack([asked, PITCH_COST * leads, nothing]).astype(np.float32)
+def ask_for_notes(described: np.ndarray, leads: np.ndarray) -> np.ndarray:
+    """Describe what B asks for as `describe_voices` does: with its notes, unpriced."""
+    free = np.zeros((len(leads), 1))
+    return np.hstack([described, PITCH_COST * leads, free])
 
 
 def lead(b: Sound, melody: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -210,25 +190,19 @@ def lead(b: Sound, melody: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
     return to_unit_length(tones) * strength
 
 
-def splines_of(sound: Sound) -> Sound:
-    """Turn samples into the coefficients of cubic splines through them."""
-    samples = spline_filter1d(sound.samples, axis=0, output=np.float32)
-    return replace(sound, samples=samples)
-
-
 def sing_frames(
-    tape: Sound, own: np.ndarray, voices: Voices, *, stft: ShortTimeFFT
+    tape: np.ndarray, own: np.ndarray, voices: pd.DataFrame, *, stft: ShortTimeFFT
 ) -> np.ndarray:
     """Transpose frames as a tape does, but keep the spectral envelope that they had.
 
     Parameters
     ----------
-    tape : Sound
-        A, as from `splines_of`.
+    tape : ndarray of shape (n_samples, n_channels)
+        Coefficients of cubic splines through the samples of A.
     own : ndarray of shape (n_channels, n_rows, n_bins)
         Spectra of A's own frames.
-    voices : Voices
-        Which they are to be.
+    voices : DataFrame
+        Which they are to be, a row each, as from `transpose`.
     stft : ShortTimeFFT
 
     Returns
@@ -236,12 +210,11 @@ def sing_frames(
     ndarray of shape (n_channels, n_rows, n_bins)
         Complex64.
     """
-    steps = np.outer(
-        2 ** (voices.semitones / 12), np.arange(stft.m_num) - stft.m_num_mid
-    )
-    places = [voices.centres[:, np.newaxis] + steps]
-    form = {"output": np.float32, "prefilter": False}
-    frames = [map_coordinates(channel, places, **form) for channel in tape.samples.T]
+    speed = 2 ** (voices["semitones"].to_numpy() / 12)
+    away = np.outer(speed, np.arange(stft.m_num) - stft.m_num_mid)
+    places = [voices[["middle"]].to_numpy() + away]
+    splines = {"output": np.float32, "prefilter": False}
+    frames = [map_coordinates(channel, places, **splines) for channel in tape.T]
     spectra = rfft(np.stack(frames) * stft.win.astype(np.float32), axis=2)
     gain_db = envelope_db(own, stft.f) - envelope_db(spectra, stft.f)
     return spectra * 10 ** (np.clip(gain_db, -30, 30) / 20).astype(np.float32)
@@ -251,7 +224,7 @@ def envelope_db(spectra: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     """Smooth the level of every bin over the mel bands around it, in dB."""
     weights = mel_bands(frequencies, N_BANDS)
     power = (np.abs(spectra) ** 2).sum(axis=0)
-    of_bands = power @ weights**2 / ((weights**2).sum(axis=0) + 1e-12)
     floor = 1e-9 * power.max(axis=1, keepdims=True) + 1e-12
-    shares = weights / (weights.sum(axis=1, keepdims=True) + 1e-6)
+    of_bands = power @ weights**2 / ((weights**2).sum(axis=0) + 1e-12)  # their means
+    shares = weights / (weights.sum(axis=1, keepdims=True) + 1e-6)  # of bands in a bin
     return 10 * np.log10(of_bands + floor) @ shares.T

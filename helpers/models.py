@@ -1,7 +1,7 @@
 """The catalogue of regressors, and how any of them learns the frames of A."""
 
+import difflib
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,55 +20,41 @@ from sklearn.preprocessing import StandardScaler
 from helpers.path import FramePath
 from helpers.sound import AudioError
 
-
-class Model(NamedTuple):
-    """An entry of the catalogue.
-
-    Its rows are "frames", or "bins" as in the original idea; `sound` says how it
-    sounds, in words that a listener would use.
-    """
-
-    regressor: RegressorMixin
-    recipe: str
-    sound: str
-
-
-nearest_path = FramePath(jump_cost=1.8, return_cost=4, power=0.5)
-trees = ExtraTreesRegressor(40, min_samples_leaf=2, random_state=42)
-small = {"max_iter": 100, "early_stopping": True, "random_state": 42}
-network = MLPRegressor(hidden_layer_sizes=[64], **small)
-linear = linear_model.LinearRegression()
-through_zero = linear_model.LinearRegression(fit_intercept=False)
-# On one scale, or its prior outweighs a sample of the rows, and it returns B itself.
-bayesian = make_pipeline(StandardScaler(), linear_model.BayesianRidge())
-lars = linear_model.LassoLars(0.42, fit_intercept=False, eps=0.2, max_iter=200)
-lars_cv = linear_model.LassoLarsCV(max_iter=20, fit_intercept=False)
-# scikit-learn's own passive-aggressive class became this learning rate.
-aggressive = {"learning_rate": "pa1", "eta0": 0.42, "penalty": None, "max_iter": 580}
-passive_aggressive = linear_model.SGDRegressor(
-    "epsilon_insensitive", random_state=42, **aggressive
-)
-stubborn = {"stop_probability": 0.42, "max_skips": 50, "random_state": 42}
-ransac = linear_model.RANSACRegressor(**stubborn)
-
-CATALOGUE = {
-    "nearest_path": Model(nearest_path, "frames", "stretches of A, cut to B's gesture"),
-    "nearest_neighbours": Model(KNeighborsRegressor(1), "frames", "a restless mosaic"),
-    "ridge": Model(linear_model.Ridge(10.0), "frames", "an average, smooth, breathy"),
-    "pls": Model(PLSRegression(8), "frames", "like ridge, a little bolder"),
-    "extra_trees": Model(trees, "frames", "a sound half remembered"),
-    "mlp": Model(network, "frames", "an average that evades, like neither A nor B"),
-    "linear_regression": Model(linear, "bins", "a hoarse whisper of B"),
-    "bayesian_ridge": Model(bayesian, "bins", "the same whisper"),
-    "lasso_lars": Model(lars, "bins", "the same whisper"),
-    "passive_aggressive": Model(passive_aggressive, "bins", "B, mirrored, fluttering"),
-    "lasso_lars_cv": Model(lars_cv, "bins", "the same whisper"),
-    "ransac": Model(ransac, "bins", "B, mirrored, fluttering"),
-    "linear_no_intercept": Model(through_zero, "bins", "the same whisper"),
+NEAREST_PATH = FramePath(jump_cost=1.5, return_cost=4, power=0.5)
+SMALL = {"hidden_layer_sizes": [64], "max_iter": 100, "early_stopping": True}
+FRAMES = {  # a row for each frame
+    "nearest_path": NEAREST_PATH,
+    "nearest_neighbours": KNeighborsRegressor(1),
+    "ridge": linear_model.Ridge(10.0),
+    "pls": PLSRegression(8),
+    "extra_trees": ExtraTreesRegressor(40, min_samples_leaf=2, random_state=42),
+    "mlp": MLPRegressor(**SMALL, random_state=42),
 }
+# scikit-learn's own passive-aggressive class became this learning rate.
+AGGRESSIVE = {"learning_rate": "pa1", "eta0": 0.42, "penalty": None, "max_iter": 580}
+STUBBORN = {"stop_probability": 0.42, "max_skips": 50}
+BINS = {  # a row for each bin of each frame, as in the original idea
+    "linear_regression": linear_model.LinearRegression(),
+    # On one scale, or its prior outweighs a sample of the rows: it would return B.
+    "bayesian_ridge": make_pipeline(StandardScaler(), linear_model.BayesianRidge()),
+    "lasso_lars": linear_model.LassoLars(
+        0.42, fit_intercept=False, eps=0.2, max_iter=200
+    ),
+    "passive_aggressive": linear_model.SGDRegressor(
+        "epsilon_insensitive", **AGGRESSIVE, random_state=42
+    ),
+    "lasso_lars_cv": linear_model.LassoLarsCV(max_iter=20, fit_intercept=False),
+    "ransac": linear_model.RANSACRegressor(**STUBBORN, random_state=42),
+    "linear_no_intercept": linear_model.LinearRegression(fit_intercept=False),
+}
+CATALOGUE = FRAMES | BINS
+DIALS = ("blend", "continuity", "melody", "dynamics")
 
 
-def find_model(model: str | RegressorMixin) -> tuple[RegressorMixin, str]:
+Model = str | RegressorMixin  # a name in the catalogue, or a regressor of one's own
+
+
+def find_model(model: Model) -> tuple[RegressorMixin, str]:
     """Give a regressor and what its rows are: "frames" or "bins".
 
     Parameters
@@ -82,11 +68,21 @@ def find_model(model: str | RegressorMixin) -> tuple[RegressorMixin, str]:
         When there is no model of that name, or it is not a regressor.
     """
     if isinstance(model, str) and model in CATALOGUE:
-        return CATALOGUE[model].regressor, CATALOGUE[model].recipe
+        return CATALOGUE[model], "bins" if model in BINS else "frames"
     if isinstance(model, BaseEstimator) and is_regressor(model):
         return model, "frames"
     wrong, names = " ".join(repr(model).split()), ", ".join(CATALOGUE)
-    raise AudioError(f"There is no model {wrong}: choose one of {names}.")
+    like = difflib.get_close_matches(wrong.lower(), CATALOGUE, 1)
+    hint = f"perhaps {like[0]}, or one" if like else "choose one"
+    raise AudioError(f"There is no model {wrong}: {hint} of {names}.")
+
+
+def dials_of(model: Model) -> tuple[str, ...]:
+    """Tell which of the `DIALS` do anything for a model."""
+    regressor, recipe = find_model(model)
+    if recipe == "bins":
+        return ("blend",)
+    return DIALS if isinstance(regressor, FramePath) else ("blend", "dynamics")
 
 
 def fit(model: RegressorMixin, known: ArrayLike, wanted: ArrayLike) -> RegressorMixin:

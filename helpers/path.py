@@ -22,21 +22,22 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Price of not going on. A distance of 1 is how far the known rows lie, on the
         whole, from their mean. More makes longer stretches.
     return_cost : float, default 0
-        What a jump costs on top if it lands among the `n_recent` rows that end where it
-        leaves: what was just played is not played again, unless nothing else will do.
-    n_recent : int, default 86
-        A second, where rows are 512 samples apart at 44.1 kHz.
+        What a jump costs on top, times how much of what was lately played is played
+        again by going there: the share of the last `n_recent` rows, older ones fading,
+        in which the way that was cheapest was at that row or up to `n_recent` after it.
+    n_recent : int, default 60
+        Some 0.7 s, where rows are 512 samples apart at 44.1 kHz.
     power : float, default 1
         Distances are raised to it. Below 1, a row that is twice as far off is not twice
         as bad, and a stretch is not left for one bad row in it.
     groups : sequence of int, optional
-        How many columns form a group; by default all are one. The distance is Euclid's
-        in the first group, and to that come the lengths of the differences in the
-        others, which are prices of their own, as they are.
+        How many columns form each group; by default all are one. The distance is
+        Euclid's in the first group. The lengths of the differences in further groups
+        are added as they are, without that unit and that `power`.
     """
 
     def __init__(
-        self, jump_cost=0.0, return_cost=0.0, n_recent=86, power=1.0, groups=None
+        self, jump_cost=0.0, return_cost=0.0, n_recent=60, power=1.0, groups=None
     ):
         self.jump_cost = jump_cost
         self.return_cost = return_cost
@@ -60,9 +61,9 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X, self.y_ = validate_data(self, X, y, **form)  # noqa: N806
         self.starts_ = np.zeros(len(X), bool) if starts is None else np.array(starts)
         self.starts_[0] = True
-        places, *prices = self._split(X)
+        places, *extras = self._split(X)
         self.unit_ = np.sqrt(places.var(axis=0).sum()) + np.float32(1e-9)
-        self.known_ = [places / self.unit_, *prices]
+        self.known_ = [places / self.unit_, *extras]
         return self
 
     def predict(self, X):  # noqa: N803
@@ -88,21 +89,22 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float32)  # noqa: N806
         price = np.broadcast_to(np.float32(price), len(X))
-        distances = self._distances(X)
-        cost = next(distances)
-        jumping, going_on = np.empty_like(cost), np.empty_like(cost)
         starts = np.flatnonzero(self.starts_)
-        # When the way to each known row last jumped:
-        began = np.zeros(len(cost), np.int32)
-        left = np.zeros((len(X), 2), int)  # from where, and when the way there began
+        distances = self._distances(X)
+        cost = next(distances)  # of the cheapest way to each known row
+        began = np.zeros(len(cost), np.int32)  # when the last stretch of it began
+        left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
+        going_on, played = np.empty_like(cost), np.zeros_like(cost)
         for t, distance in enumerate(distances, start=1):
+            # Every jump leaves from the row that was cheapest so far. Costs are counted
+            # from there: so they stay small, and float32 precise.
             best = cost.argmin()
             left[t] = best, began[best]
-            recent = slice(max(0, best + 1 - self.n_recent), best + 1)
-            jumping[:] = self.jump_cost * price[t]
-            jumping[recent] += self.return_cost * price[t]
-            np.subtract(cost[:-1], cost[best], out=going_on[1:])  # small, so precise
+            np.subtract(cost[:-1], cost[best], out=going_on[1:])
             going_on[starts] = np.inf
+            played *= 1 - 1 / self.n_recent
+            played[max(0, best + 1 - self.n_recent) : best + 1] += 1 / self.n_recent
+            jumping = price[t] * (self.jump_cost + self.return_cost * played)
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
             cost = distance + np.minimum(going_on, jumping)
@@ -112,11 +114,11 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         # Of each row that is asked about to all known ones, some rows at a time.
         n_block = max(1, BLOCK_VALUES // len(self.known_[0]))
         for first in range(0, len(X), n_block):
-            places, *prices = self._split(X[first : first + n_block])
+            places, *extras = self._split(X[first : first + n_block])
             block = _lengths(places / self.unit_, self.known_[0])
             if self.power != 1:
                 block **= self.power
-            for asked, known in zip(prices, self.known_[1:], strict=True):
+            for asked, known in zip(extras, self.known_[1:], strict=True):
                 block += _lengths(asked, known)
             yield from block
 
@@ -135,11 +137,12 @@ def _lengths(asked: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _way_back(row: int, began: np.ndarray, left: np.ndarray) -> np.ndarray:
-    # From the last row back, stretch by stretch.
+    # From the last row that is asked about to the first, a stretch at a time: what is
+    # remembered is where each of them began, and which row the jump there had left.
     path = np.empty(len(left), int)
     stop, start = len(left), began[row]
-    while stop:
-        path[start:stop] = np.arange(row + 1 - (stop - start), row + 1)
+    while stop > 0:
+        path[start:stop] = np.arange(stop - start) + row + 1 - (stop - start)
         stop = start
         row, start = left[start]
     return path

@@ -16,12 +16,21 @@ from matplotlib.axes import Axes
 from scipy.signal import ShortTimeFFT
 
 from helpers.sound import Sound, peak_of, resample, shown, write
-from helpers.spectrum import make_stft, n_frames, seconds_of, spectrum_of
+from helpers.spectrum import make_stft, n_frames, seconds_of, spectrum_of, starts_of
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = {"A": "#0072B2", "B": "#D55E00", "result": "#009E73", "other": "#999999"}
 N_COLUMNS = 400  # of a spectrogram; a long sound is looked at in so many places
 PLAYED_SECONDS = 600  # of longer sounds only the beginning is in the page
+
+
+def draw_waveform(ax: Axes, sound: Sound, *, title: str, color: str) -> None:
+    """Draw how far a sound swings over time, in seconds; the widest channel counts."""
+    starts = np.unique(np.linspace(0, len(sound.samples) - 1, 1000).astype(int))
+    peaks = np.maximum.reduceat(np.abs(sound.samples).max(axis=1), starts)
+    ax.fill_between(starts / sound.rate, -peaks, peaks, color=color)
+    ax.set(xlabel="time (s)", ylabel="amplitude")
+    ax.set_title(title, parse_math=False)
 
 
 def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> None:
@@ -93,23 +102,20 @@ def montage(
     -------
     DataFrame
         A row a stretch: ``start`` and ``length`` in the result, ``file``, and
-        ``file_start`` in it, in seconds. Each begins while the one before it still
-        sounds, for frames overlap.
+        ``file_start`` in it, in seconds. One begins where the one before it ends, at
+        the middle of a frame; heard they overlap, for frames do.
     """
     borrowed = np.zeros(0, int) if borrowed is None else borrowed
-    first = np.flatnonzero(np.diff(borrowed, prepend=-2) != 1)
-    last = np.flatnonzero(np.diff(borrowed, append=-2) != 1)
-    half = stft.m_num_mid * stft.T  # from the start of a frame to its middle
-    numbers = first, last, borrowed[first]
-    start, stop, in_a = (seconds_of(number, stft=stft) for number in numbers)
+    first = np.flatnonzero(starts_of(borrowed))
+    start, in_a = (seconds_of(x, stft=stft) for x in (first, borrowed[first]))
+    early = np.maximum(0, -np.minimum(start, in_a))  # before both sounds begin
     begins, names = zip(*(a.files or [(0.0, "A")]), strict=True)
     file = np.maximum(np.searchsorted(begins, in_a, "right") - 1, 0)
-    in_file = in_a - np.maximum(0, begins)[file]  # of what is there of the file
-    ahead = np.minimum(half, np.minimum(start, in_file))
-    table = pd.DataFrame({"start": start - ahead})
-    table["length"] = np.minimum(stop + half, duration) - table["start"]
+    end = min(duration, seconds_of(len(borrowed), stft=stft))
+    table = pd.DataFrame({"start": np.minimum(start + early, end)})
+    table["length"] = np.diff(table["start"], append=end)
     table["file"] = np.array(names)[file]
-    table["file_start"] = in_a - ahead - np.array(begins)[file]
+    table["file_start"] = in_a + early - np.array(begins)[file]
     return table[table["length"] > 0].reset_index(drop=True).round(4)
 
 
@@ -144,9 +150,11 @@ def save_montage(path: str | Path, table: pd.DataFrame) -> None:
             write(place, text)
 
 
-def players(sounds: Mapping[str, Sound]) -> HTML:
-    """Show players in a row, labelled by their keys."""
-    return HTML("".join(player(one, label=name).data for name, one in sounds.items()))
+def players(sounds: Mapping[str, Sound], *, path: str | Path | None = None) -> HTML:
+    """Show players in a row, labelled by their keys; the last one is at `path`."""
+    paths = dict.fromkeys(sounds) | {list(sounds)[-1]: path}
+    row = (player(one, label=name, path=paths[name]) for name, one in sounds.items())
+    return HTML("".join(each.data for each in row))
 
 
 def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
@@ -182,9 +190,10 @@ def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
     caption = html.escape(label)
     if path is not None:
         address = quote(os.fsencode(Path(path).as_posix()))  # it need not be UTF-8
-        caption += f': <a href="{address}">{html.escape(shown(path))}</a>'
+        caption += f': <a href="{address}" download>{html.escape(shown(path))}</a>'
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'
         f"<figcaption>{caption}</figcaption>"
-        f'<audio controls preload="metadata" src="{source}"></audio></figure>'
+        f'<audio controls preload="metadata" style="width:200px" src="{source}">'
+        "</audio></figure>"
     )

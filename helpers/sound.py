@@ -4,15 +4,16 @@ import difflib
 import filecmp
 import io
 import os
+import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from numbers import Integral
 from pathlib import Path
 from unicodedata import normalize
-from urllib.parse import unquote
+from urllib.request import url2pathname
 
 import av
 import numpy as np
@@ -22,8 +23,9 @@ from scipy.signal import lfilter
 
 INPUT_FOLDER = Path("input_audio")  # where names are looked for too
 GAP_SECONDS = 0.1  # silence between files: no frame holds two of them
-BLOCK = 2**20  # samples that are filtered at a time
-SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")  # of the WAVs that are written
+CHUNKED = ("wav", "w64", "aiff", "caf")  # behind their samples can be more
+UNFRAMED = ("mp3", "aac", "ac3", "eac3", "dts", "mpeg", "mpegts")  # they end anywhere
+BACKSLASH = "Python reads some backslashes as other signs, so write / instead"
 
 Source = str | Path | Sequence[str | Path]  # a file, a folder, or a list of them
 
@@ -75,25 +77,29 @@ def load(source: Source, *, leave_out: Source = ()) -> Sound:
     Returns
     -------
     Sound
-        What came before a decoder stumbled over damage is there, with an
-        `AudioWarning`; so is a folder whose other files could not be read.
+        All that could be decoded. An `AudioWarning` names what is not whole, another
+        what was left out of a folder or list.
 
     Raises
     ------
     AudioError
-        For what cannot be read, and for what `check` refuses.
+        When nothing can be read, or what `check` refuses.
     """
-    sounds, errors = [], []
+    sounds, errors = [], {}
     for file in files_of(source, leave_out=leave_out):
         try:
             sounds.append(_read(file))
         except AudioError as error:
-            errors.append(error)
+            errors[shown(file)] = error
     if not sounds:
         empty = AudioError(f"{shown(source)} holds no sound: put some into it.")
-        raise errors[0] if len(errors) == 1 else empty
-    for error in errors:
-        warnings.warn(f"Left out: {error}", AudioWarning, stacklevel=2)
+        reasons = [*errors.values(), empty]
+        none = f"None of {len(errors)} files can be read: " if len(errors) > 1 else ""
+        raise AudioError(f"{none}{reasons[0]}")
+    if errors:
+        names = ", ".join(list(errors)[:9]) + (" and more" if len(errors) > 9 else "")
+        text = f"{len(errors)} left out that cannot be read: {names}."
+        warnings.warn(text, AudioWarning, stacklevel=2)
     return sounds[0] if len(sounds) == 1 else join(sounds)
 
 
@@ -111,7 +117,8 @@ def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
     if place.is_file():
         return [place]
     left_out = [file.resolve() for file in files_of(leave_out)]
-    files = sorted(place.rglob("[!.]*"))
+    hidden = set(place.rglob(".*/**/*"))  # as what begins with a dot itself
+    files = sorted(set(place.rglob("[!.]*")) - hidden)
     return [file for file in files if file.is_file() and file.resolve() not in left_out]
 
 
@@ -124,32 +131,41 @@ def name_of(source: Source) -> str:
 
 
 def find(path: str | Path) -> Path:
-    """Find the file or folder that a person means.
+    """Find the file or folder that a person means, however its name is spelled.
 
     Raises
     ------
     AudioError
-        When there is none, with names that are like it.
+        When there is none, with a name that is like it.
     """
-    text = unquote(str(path)) if str(path).startswith("file://") else str(path)
-    text = text.removeprefix("file://").strip(" \n\"'")
+    text = str(path).strip(" \n\"'“”")
+    if text.startswith("file:"):
+        text = url2pathname(text.removeprefix("file:").removeprefix("//localhost"))
     if not isinstance(path, str | Path) or not text:
         raise AudioError(f'{path!r} is no name of a file: write one, as in "bell.wav".')
-    wanted = Path(text.replace("\\", "/"))
-    for place in (Path(path), Path(text), wanted, INPUT_FOLDER / wanted):
+    meant = Path(text.replace("\\", "/"))
+    known = []
+    for place in (Path(path), meant, INPUT_FOLDER / meant):
         with suppress(OSError, ValueError, RuntimeError):  # no file has such a name
-            if (place := place.expanduser()).is_file() or place.is_dir():
+            place = place if place.exists() else _on_disk(place.expanduser())
+            if place.is_file() or place.is_dir():
                 return place
-    known = {}
-    for folder in (INPUT_FOLDER, wanted.parent):
-        with suppress(OSError, ValueError):
-            # Accents can be one character or two; systems differ in which they write.
-            known |= {normalize("NFC", file.name): file for file in folder.iterdir()}
-    if (name := normalize("NFC", wanted.name)) in known:
-        return known[name]
-    like = difflib.get_close_matches(name, known, 1)
-    hint = f": perhaps it is {like[0]}" if like else ": check the name"
-    raise AudioError(f"{shown(path)} is not there, nor in {INPUT_FOLDER}{hint}.")
+            known += [file.name for file in place.parent.glob("*")]
+    like = [name for name in known if Path(name).stem == meant.name]
+    like += difflib.get_close_matches(meant.name, known, 1)
+    hint = f"perhaps it is {shown(like[0])}" if like else "check the name"
+    hint = BACKSLASH if any(sign < " " for sign in text) else hint
+    raise AudioError(f"{shown(path)} is not there, nor in {INPUT_FOLDER}: {hint}.")
+
+
+def _on_disk(path: Path) -> Path:
+    # A path as the disk spells it, folder by folder: an accent can be one character or
+    # two, a space of several kinds, a letter of either case.
+    if path.exists() or path == path.parent:
+        return path
+    folder = _on_disk(path.parent)
+    looks = {normalize("NFKC", file.name).lower(): file for file in folder.glob("*")}
+    return looks.get(normalize("NFKC", path.name).lower(), folder / path.name)
 
 
 def shown(path: Source) -> str:
@@ -162,9 +178,12 @@ def _read(path: Path) -> Sound:
     name, fault = shown(path), ""
     try:
         samples, rate, fault = _decode(path)
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+    except (av.FFmpegError, OSError, ValueError, IndexError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "it has no sound in it"
-        try:  # libsndfile knows some relics that ffmpeg's libraries refuse
+        try:  # libsndfile reads an AIFF whose recorder died, and some relics
+            with path.open("rb") as file:
+                if file.read(1) in b"\xffIR":  # an MP3 or WAV, of which it would talk
+                    raise ValueError
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, ValueError, TypeError):
             text = f"{name} cannot be read ({reason}): export it as WAV."
@@ -172,27 +191,81 @@ def _read(path: Path) -> Sound:
     if not len(samples):
         raise AudioError(f"{name} is empty or was never finished: record it again.")
     if fault:
-        text = f"{name} is damaged ({fault}): what came before that was read."
+        text = f"{name} could be read only in part ({fault})."
         warnings.warn(text, AudioWarning, stacklevel=3)
     return check(Sound(samples, rate, ((0.0, name),)), name=name)
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int, str]:
-    # The samples of the first sound in a file, its rate, and what broke it off.
+def _decode(path: Path, **options: str) -> tuple[np.ndarray, int, str]:
+    # The samples of the first sound in a file, their rate, and what went wrong, or "".
     av.logging.set_level(av.logging.PANIC)  # what matters is said in our words
-    samples, fault, to_float = io.BytesIO(), "", av.AudioResampler(format="flt")
-    with av.open(f"file:{path}", metadata_errors="replace") as container:
-        stream = container.streams.audio[0]
+    with av.open(f"file:{path}", metadata_errors="replace", options=options) as file:
+        stream, kind = file.streams.audio[0], file.format.name
+        values, faults, end = _decode_stream(stream, file)
+        samples, rate = values.reshape(-1, stream.channels), stream.rate
+        told = float((stream.duration or 0) * stream.time_base)
+        if kind in UNFRAMED:
+            if faults or not stream.start_time or end < file.size:
+                told = 0.0  # it was guessed from the number of bytes
+            # What is ahead of the sound, or behind it, is tags.
+            faults = [fault for fault in faults if 0 < fault[0] < values.nbytes]
+        rounding = 0.01 if stream.codec_context.codec.lossless else 0.1
+    fault = faults[0][1] if faults else ""
+    if len(samples) < (told - rounding) * rate:
+        fault = f"{len(samples) / rate:.1f} of {told:.1f} s"
+    if kind in CHUNKED:
+        fault = fault or _size_fault(path, end)
+    if kind == "ogg" and not _has_last_page(path):
+        fault = fault or "its end is missing"
+    if fault and kind == "wav" and not options:  # perhaps what its header says is wrong
+        return _decode(path, ignore_length="1")
+    return samples, rate, fault
+
+
+def _decode_stream(
+    stream: av.AudioStream, file: av.container.InputContainer
+) -> tuple[np.ndarray, list[tuple[int, str]], int]:
+    # All samples; faults, each with the number of bytes decoded before; where in the
+    # file the last packet ends.
+    buffer, faults, end = io.BytesIO(), [], 0
+    packets, to_float = file.demux(stream), av.AudioResampler(format="flt")
+
+    def attempt(step: Callable, *args: object) -> object:
         try:
-            for frame in container.decode(stream):
-                for part in to_float.resample(frame):
-                    samples.write(part.to_ndarray())
-        except (av.FFmpegError, ValueError) as error:
-            fault = getattr(error, "strerror", None) or "its form changes"
-            if not samples.tell():
-                raise
-        values = np.frombuffer(samples.getbuffer(), np.float32)
-        return values.reshape(-1, stream.channels), stream.rate, fault
+            return step(*args)
+        except (av.FFmpegError, ValueError) as error:  # what comes after may be sound
+            faults.append(
+                (buffer.tell(), getattr(error, "strerror", "its form changes"))
+            )
+
+    while (packet := attempt(next, packets, None)) is not None:
+        end = max(end, (packet.pos or 0) + packet.size)
+        for frame in attempt(packet.decode) or ():
+            for part in attempt(to_float.resample, frame) or ():
+                buffer.write(part.to_ndarray())
+    return np.frombuffer(buffer.getbuffer(), np.float32), faults, end
+
+
+def _size_fault(path: Path, end: int) -> str:
+    # Whether samples end elsewhere than their file says; chunks that follow them begin
+    # with a name, and a file that was streamed says that it is as long as can be.
+    with path.open("rb") as file:
+        kind, size = file.read(4), int.from_bytes(file.read(4), "little")
+        n_bytes = file.seek(0, 2)
+        file.seek(end)
+        behind = file.read(2**16).lstrip(b"\0")
+    if len(behind) > 3 and not re.match(rb"ID3|[ -~]{4}", behind):
+        return "there is more than it says"
+    is_cut = n_bytes + 24 < size < 2**32 - 2**16 and abs(size - 2**31) > 2**16
+    return "its end is missing" if kind == b"RIFF" and is_cut else ""
+
+
+def _has_last_page(path: Path) -> bool:
+    # Whether the last page of an Ogg file is marked as the last.
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - 2**16))
+        page = file.read().rpartition(b"OggS")[2]
+    return page[1:2] >= b"\4"
 
 
 def check(sound: Sound, *, name: str) -> Sound:
@@ -207,14 +280,14 @@ def check(sound: Sound, *, name: str) -> Sound:
     kind = f"{getattr(samples, 'dtype', type(samples).__name__)}"
     shape = getattr(samples, "shape", ())
     if kind not in ("float32", "float64"):
-        raise AudioError(f"{name} has samples of type {kind}: make them float32.")
+        raise AudioError(f"{name} has {kind} samples: make them float32, -1 to 1.")
     if len(shape) != 2 or shape[0] < 2 or not 1 <= shape[1] <= 64:
         text = "2 samples or more of 1 to 64 channels, (n_samples, n_channels)"
         raise AudioError(f"{name} has samples of shape {shape}: use {text}.")
     if not isinstance(rate, Integral) or not 1000 <= rate <= 768_000:
         raise AudioError(f"{name} is at {rate!r} Hz: use 1000 to 768000 Hz.")
     if not (peak := peak_of(sound)) <= 1e6:  # nan is not, either
-        raise AudioError(f"{name} holds NaN or is over +120 dBFS: make it again.")
+        raise AudioError(f"{name} holds NaN or is over +120 dBFS: choose another.")
     if peak < 1e-6:
         raise AudioError(f"{name} is silent (under -120 dBFS): choose another.")
     return sound
@@ -262,10 +335,8 @@ def block_offset(sound: Sound, *, hertz: float = 10.0) -> Sound:
     # As if the first tenth of a second had always been.
     state = -sound.samples[: sound.rate // 10].mean(axis=0, keepdims=True, dtype=float)
     samples = np.empty(sound.samples.shape, np.float32)
-    for first in range(0, len(samples), BLOCK):
-        rows = slice(first, first + BLOCK)
-        block = sound.samples[rows]
-        samples[rows], state = lfilter([1, -1], [1, -pole], block, axis=0, zi=state)
+    for i, channel in enumerate(sound.samples.T):  # one at a time, for the memory
+        samples[:, i], _ = lfilter([1, -1], [1, -pole], channel, zi=state[:, i])
     return replace(sound, samples=samples)
 
 
@@ -322,7 +393,7 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     """
     seconds = sound.duration if seconds is None else seconds
     if type(seconds) not in (int, float) or not seconds > 0:
-        raise AudioError(f"A stretch of {seconds!r} s does not work: use seconds.")
+        raise AudioError(f"A stretch of {seconds!r} s does not work: use more than 0.")
     n_samples = max(2, round(min(seconds, sound.duration) * sound.rate))
     if n_samples >= len(sound.samples):
         return sound
@@ -342,14 +413,12 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
 # Writing ------------------------------------------------------------------------------
 
 
-def check_output(
-    path: str | Path, *, subtype: str = "PCM_24", inputs: Iterable[Source] = ()
-) -> Path:
+def check_output(path: str | Path, *, inputs: Sequence[Source] = ()) -> Path:
     """Raise the `AudioError` that `save` would, before any work is done.
 
     Parameters
     ----------
-    path, subtype, inputs
+    path, inputs
         As in `save`.
 
     Returns
@@ -358,11 +427,10 @@ def check_output(
         The same, with the home folder for a ``~``.
     """
     name, path = shown(path), at_home(path)
-    if path.suffix.lower() != ".wav" or "\0" in str(path) or subtype not in SUBTYPES:
-        subtypes = ", ".join(SUBTYPES)
-        raise AudioError(
-            f"{name} cannot be written: use a .wav, and one of {subtypes}."
-        )
+    if any(character < " " for character in str(path)):
+        raise AudioError(f"{name} cannot be written: {BACKSLASH}.")
+    if path.suffix.lower() != ".wav":
+        raise AudioError(f"{name} is no WAV: let its name end in .wav.")
     files = [file for source in inputs for file in files_of(source)]
     if path.resolve() in [file.resolve() for file in files]:
         raise AudioError(f"{name} is a sound to read: give the result another name.")
@@ -379,8 +447,8 @@ def save(
     path: str | Path,
     sound: Sound,
     *,
-    subtype: str = "PCM_24",
-    inputs: Iterable[Source] = (),
+    inputs: Sequence[Source] = (),
+    made_of: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a sound as WAV: whole or not at all, and never over another.
 
@@ -392,32 +460,35 @@ def save(
     path : str or Path
         Ends in .wav; its folder is made if need be.
     sound : Sound
-    subtype : {"PCM_24", "PCM_16", "FLOAT"}
-        24 bits by default: they play everywhere and their noise cannot be heard.
-    inputs : iterable of sources
+    inputs : sequence of sources
         Sounds that were read.
+    made_of : dict, optional
+        Settings, to be told in a text beside it, ``bell_to_bird.txt``.
 
     Returns
     -------
     Path
-        Where it is. Over full scale, integers are clipped.
+        Where it is, in 24 bits: they play everywhere, and their noise cannot be heard.
+        What is over full scale is clipped.
 
     Raises
     ------
     AudioError
         For what `check_output` and `check` refuse, a full disk and the like.
     """
-    path = check_output(path, subtype=subtype, inputs=inputs)
+    path = check_output(path, inputs=inputs)
     check(sound, name=f"The sound for {shown(path)}")
     filecmp.clear_cache()  # it trusts times, which takes of one moment share
     with beside(path) as part:
-        soundfile.write(part, sound.samples, sound.rate, subtype, format="WAV")
-        if soundfile.info(part).frames != len(sound.samples):
-            raise OSError("the disk is full")
-        for number in count(1):
-            take = path.with_stem(f"{path.stem}_{number}") if number > 1 else path
-            if not take.exists() or filecmp.cmp(part, take, shallow=False):
-                return part.replace(take)
+        soundfile.write(part, sound.samples, sound.rate, "PCM_24", format="WAV")
+        take, numbers = path, count(2)
+        while take.exists() and not filecmp.cmp(part, take, shallow=False):
+            take = path.with_stem(f"{path.stem}_{next(numbers)}")
+        part.replace(take)
+    if made_of:
+        lines = [f"{name} = {value!r}\n" for name, value in made_of.items()]
+        write(take.with_suffix(".txt"), "".join(lines))
+    return take
 
 
 @contextmanager
@@ -439,7 +510,7 @@ def beside(path: Path) -> Iterator[Path]:
         finally:
             part.unlink(missing_ok=True)
     except (soundfile.LibsndfileError, OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "the disk is full"
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         text = f"{shown(path)} cannot be written ({reason}): free space or move it."
         raise AudioError(text) from None
 

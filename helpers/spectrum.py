@@ -66,10 +66,15 @@ def seconds_of(numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
     return (numbers + stft.p_min) * stft.delta_t
 
 
-def blocks(n_rows: int) -> Iterator[slice]:
-    """Yield slices over `n_rows` frames, some hundred at a time."""
+def starts_of(numbers: np.ndarray) -> np.ndarray:
+    """Tell which of some frames do not follow the one before, ``(n_rows,)``."""
+    return np.diff(numbers, prepend=-2) != 1
+
+
+def blocks(n_rows: int) -> Iterator[np.ndarray]:
+    """Yield the numbers of `n_rows` frames in order, some hundred at a time."""
     for first in range(0, n_rows, BLOCK_FRAMES):
-        yield slice(first, min(first + BLOCK_FRAMES, n_rows))
+        yield np.arange(first, min(first + BLOCK_FRAMES, n_rows))
 
 
 def cut_frames(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -88,18 +93,14 @@ def cut_frames(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.n
     ndarray of shape (n_channels, n_rows, n_fft)
         Float32.
     """
-    samples, n_fft = sound.samples, stft.m_num
     starts = (numbers + stft.p_min) * stft.hop - stft.m_num_mid
-    missing = max(0, n_fft - len(samples))
-    samples = np.pad(samples, ((0, missing), (0, 0))) if missing else samples
-    nearest = starts.clip(0, len(samples) - n_fft)
-    views = sliding_window_view(samples, n_fft, axis=0)
-    frames = np.asarray(views[nearest].transpose(1, 0, 2), np.float32)
-    for row in np.flatnonzero(nearest != starts):  # it hangs over an end
-        places = starts[row] + np.arange(n_fft)
-        inside = (places >= 0) & (places < len(samples))
-        frames[:, row] = 0
-        frames[:, row, inside] = samples[places[inside]].T
+    first, stop = starts.min(), starts.max() + stft.m_num
+    samples = sound.samples[max(first, 0) : max(stop, 0)]
+    missing = max(-first, 0), max(stop - len(sound.samples), 0)
+    if any(missing):  # some frames hang over the ends
+        samples = np.pad(samples, (missing, (0, 0)))
+    views = sliding_window_view(samples, stft.m_num, axis=0)
+    frames = np.asarray(views[starts - first].transpose(1, 0, 2), np.float32)
     frames *= stft.win.astype(np.float32)
     return frames
 
@@ -164,8 +165,7 @@ def power_in_blocks(sound: Sound, *, stft: ShortTimeFFT) -> Iterator[np.ndarray]
 
     Some hundred frames at a time, in order.
     """
-    for rows in blocks(n_frames(sound, stft=stft)):
-        numbers = np.arange(rows.start, rows.stop)
+    for numbers in blocks(n_frames(sound, stft=stft)):
         spectra = spectrum_of(sound, numbers, stft=stft)
         yield (spectra.real**2 + spectra.imag**2).sum(axis=0)
 

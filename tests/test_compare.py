@@ -141,7 +141,6 @@ def test_every_pair_meets_every_model_the_best_first(pairs):
     files = [f"{model}_{pair}.wav" for model in MODELS for pair in pairs]
     assert sorted(board["file"]) == sorted(contents()) == sorted(files)
     assert board[["timbre", "motion", "structure"]].mean(axis=1).is_monotonic_decreasing
-    assert (board["recipe"] == board["model"].replace("ridge", "frames")).all()
     pd.testing.assert_frame_equal(pd.read_csv("out/scoreboard.csv"), board)
 
 
@@ -168,13 +167,12 @@ def test_a_failure_is_told_in_its_row_while_the_others_go_on(pairs):
 
 
 WRONG = [
-    ({"models": ["rige"]}, "^There is no model 'rige': choose one of"),
+    ({"models": ["rige"]}, "^There is no model 'rige': perhaps ridge"),
     ({"models": "ridge"}, "^'ridge' lists no models: write names in brackets"),
     ({"models": []}, "lists no models"),
     ({"melody": 1.1}, r"^melody=1\.1 does not work"),
     ({"speed": 1}, "speed"),
-    ({"finishing": {"peak_db": 3}}, "^peak_db=3 is out of range"),
-    ({"excerpt_seconds": 0}, "^A stretch of 0 s does not work"),
+    ({"finishing": {"peak_db": 3}}, "^peak_db=3 does not work"),
     ({"hop_length": 1500}, "hop_length=1500 do not fit"),
     ({"folder": "in/a.wav"}, "in/a.wav.* cannot be written"),
 ]
@@ -221,9 +219,14 @@ def test_of_a_folder_the_other_sound_is_left_out(pairs):
     assert contents("one") == contents("two")
 
 
+def test_sounds_that_are_read_already_are_taken_as_they_are(pairs):
+    render_all({"x": tuple(map(load, pairs["a_to_b"]))}, ["ridge"], folder="one")
+    render_all({"x": pairs["a_to_b"]}, ["ridge"], folder="two")
+    assert contents("one") == contents("two")
+
+
 def test_settings_reach_the_files(pairs):
-    settings = {"excerpt_seconds": 0.2, "finishing": {"peak_db": -20}}
+    settings = {"n_fft": 1024, "finishing": {"peak_db": -20}}
     render_all(pairs, ["ridge"], folder="out", **settings)
     for sound in map(load, Path("out").glob("*.wav")):
-        assert sound.duration == 0.2
         assert abs(sound.samples).max() == pytest.approx(0.1, abs=2**-23)  # a step

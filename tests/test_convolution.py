@@ -35,7 +35,7 @@ def test_every_model_gives_a_sound_like_b_in_shape(model, tone, bursts):
 
 
 @pytest.mark.parametrize("model", SOME)
-@pytest.mark.parametrize("n_samples", [2, 300, 2500])
+@pytest.mark.parametrize("n_samples", [20, 300, 2500])
 def test_short_sounds_work_on_either_side(model, n_samples, tone, bursts):
     short, long = Sound(tone.samples[9000:][:n_samples], tone.rate), part(bursts, 0.2)
     for a, b in ((short, long), (long, short), (short, short)):
@@ -152,6 +152,26 @@ def test_without_dynamics_a_keeps_its_own_loudness(tone, bursts):
     assert alike[0] < 0.6 < 0.9 < alike[1]
 
 
+@pytest.mark.parametrize("dial", [0.5, [(0, 0), (2, 1)]])
+def test_a_dial_may_come_as_text(dial):
+    seconds = np.arange(3)
+    expected = along(dial, seconds, name="blend")
+    np.testing.assert_array_equal(along(str(dial), seconds, name="blend"), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"speed": 1}, "There is no dial speed: use blend, continuity"),
+        ({"blend": 2}, "blend=2 does not work"),
+        ({"n_fft": 100}, "n_fft=100 and hop_length=512 do not fit"),
+    ],
+)
+def test_settings_that_do_not_work_are_refused_before_the_work(settings, said, tone):
+    with refused(said):
+        predictive_convolution(tone, None, **settings)
+
+
 @pytest.mark.parametrize(
     "dial", [-0.1, 1.1, "loud", None, [], [(1, 0), (0, 1)], [(0, 2)], [(0,)], np.nan]
 )
@@ -179,7 +199,7 @@ def test_what_is_no_sound_is_refused_by_name(samples, said, tone):
 
 
 def test_a_model_that_there_is_not_is_refused_before_the_work(tone):
-    with refused("There is no model 'Ridge': choose one of nearest_path"):
+    with refused("There is no model 'Ridge': perhaps ridge, or one of nearest_path"):
         predictive_convolution(tone, None, model="Ridge")
 
 

@@ -59,10 +59,14 @@ def test_frames_matter_down_to_45_db_under_the_loudest():
     assert frames.is_active(described).tolist() == [True, True, False]
 
 
-def test_jumps_cost_a_tenth_where_nothing_is_heard_and_all_from_30_db_on():
-    described = a_description(4)
-    described[:, LOUDNESS] = 0, -30, -45, -60
-    np.testing.assert_allclose(frames.audibility(described), [1, 1, 0.5, 0.1])
+def test_a_stroke_rises_more_than_its_neighbours_and_far_more_than_most():
+    described = a_description(30)
+    described[:, RISE] = 1  # so that 3.5 dB are enough
+    described[[5, 8, 15, 25], RISE] = 6, 9, 3.4, 3.6
+    described[25:, LOUDNESS] = -50
+    assert np.flatnonzero(frames.is_stroke(described)).tolist() == [8]
+    described[25:, LOUDNESS] = -40
+    assert np.flatnonzero(frames.is_stroke(described)).tolist() == [8, 25]
 
 
 @pytest.mark.parametrize("n_numbers", [10, 640, 641, 5000])

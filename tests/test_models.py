@@ -54,7 +54,7 @@ NO_MODELS += [make_pipeline(StandardScaler(), LogisticRegression())]
 
 @pytest.mark.parametrize("wrong", NO_MODELS)
 def test_what_is_no_model_is_refused_with_the_names_of_all(wrong):
-    with refused(f"^There is no model .*: choose one of {', '.join(models.CATALOGUE)}"):
+    with refused(f"^There is no model .* one of {', '.join(models.CATALOGUE)}"):
         models.find_model(wrong)
 
 

@@ -33,12 +33,15 @@ def reference(model, known, asked, price):
     places, *prices = (np.linalg.norm(group, axis=2) for group in away)
     unit = np.sqrt(np.split(known, groups, axis=1)[0].var(axis=0).sum())
     distance = sum(prices, (places / unit) ** model.power)
-    cost, came_from = [distance[0]], []
+    cost, came_from, played = [distance[0]], [], []
     for t in range(1, len(asked)):
         best, step = cost[-1].argmin(), []
+        played.append(best)
+        fading = (1 - 1 / model.n_recent) ** np.arange(t)[::-1]
         for row in range(len(known)):
-            is_recent = best - model.n_recent < row <= best
-            jump = price[t] * (model.jump_cost + model.return_cost * is_recent)
+            led_there = np.isin(np.subtract(played, row), range(model.n_recent))
+            heard = (fading * led_there).sum() / model.n_recent
+            jump = price[t] * (model.jump_cost + model.return_cost * heard)
             ways = {best: cost[-1][best] + jump}
             if row > 0 and not model.starts_[row]:
                 on = cost[-1][row - 1]

@@ -39,9 +39,9 @@ def find(word):
     return next(code for code in CODE if word in code)
 
 
-def test_three_lines_add_a_model_that_is_rendered_and_scored(folder):
+def test_two_lines_add_a_model_that_is_rendered_and_scored(folder):
     lines = find("models.CATALOGUE[")
-    assert len([line for line in lines.splitlines() if line]) == 3
+    assert len([line for line in lines.splitlines() if line]) == 2
     before = set(models.CATALOGUE)
     exec(lines, {"models": models})
     (name,) = set(models.CATALOGUE) - before
@@ -70,11 +70,8 @@ def test_a_single_sound(folder):
     assert np.abs(samples).max() == pytest.approx(10 ** (-1 / 20), abs=1e-3)
 
 
-def test_every_model_is_in_the_table_in_the_same_words():
-    section = README.partition("## What each model")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE)
-    catalogue = [(name, entry.sound) for name, entry in models.CATALOGUE.items()]
-    assert rows == [("model", "how it sounds"), *catalogue]
+def test_it_is_short():
+    assert len(README.split()) <= 1100
 
 
 def test_each_command_is_one_line_for_all_systems_and_on_the_first_screen():

@@ -43,6 +43,16 @@ def test_a_spectrogram_has_seconds_hertz_and_decibels(n_samples, rate):
     assert ax.collections[0].get_clim() == (-90, 0)
 
 
+def test_a_waveform_is_as_wide_as_the_sound_swings():
+    ax, wave = Figure().subplots(), sine(44100, hertz=440, level=0.5, rate=44100)
+    show.draw_waveform(ax, Sound(wave, 44100), title="sine", color="black")
+    (left, low), (right, high) = ax.dataLim.get_points()
+    # Of 44 samples at a time the highest counts; a period has 100.
+    np.testing.assert_allclose([left, low, right, high], [0, -0.5, 1, 0.5], atol=0.01)
+    said = ax.get_title(), ax.get_xlabel(), ax.get_ylabel()
+    assert said == ("sine", "time (s)", "amplitude")
+
+
 def test_spectrograms_share_one_colour_bar_and_hide_what_is_left_over(tone, bursts):
     axes = Figure().subplots(2, 2)
     show.draw_spectrograms(axes, {"A": tone, "B": bursts, "$a_1": tone})
@@ -67,17 +77,16 @@ def many() -> Sound:
 
 def test_a_montage_has_a_row_a_stretch(many):
     borrowed = np.r_[10:20, 40:43, 90:95, 12:14]
-    table = show.montage(borrowed, many, stft=STFT, duration=0.4)
+    table = show.montage(borrowed, many, stft=STFT, duration=0.3)
     assert list(table) == ["start", "length", "file", "file_start"]
     assert list(table["file"]) == ["a.wav", "a.wav", "b.wav", "a.wav"]
-    # A frame reaches 32 samples to either side; the first one begins with the sound.
-    starts, in_a = [0, 112, 160, 240], [160, 592, 1392, 144]
+    # At the middles of frames; the first one lies 16 samples before the sound begins.
+    starts, in_a = [0, 144, 192, 272], [160, 624, 1424, 176]
     expected = np.transpose([starts, in_a]) / 1000 - [[0, k] for k in (-5, -5, 1.1, -5)]
     # Times are rounded to .1 ms.
     np.testing.assert_allclose(table[["start", "file_start"]], expected, atol=1e-4)
-    # Each begins before the one before it ends, for frames overlap by 48 samples.
-    overlaps = table["length"][:3] - np.diff(table["start"])
-    np.testing.assert_allclose(overlaps, 0.048, atol=2e-4)
+    lengths = np.diff(table["start"], append=0.3)  # each up to the next
+    np.testing.assert_allclose(table["length"], lengths, atol=1e-4)
 
 
 def test_a_montage_stays_within_the_result_and_the_files(many):
@@ -132,7 +141,7 @@ LINKS["caf\udce9.wav"] = "caf%E9.wav"  # which is not in UTF-8
 @pytest.mark.parametrize(("path", "address"), LINKS.items())
 def test_a_player_says_what_it_plays_how_long_it_is_and_where(bursts, path, address):
     page = show.player(bursts, label="B", path=path).data
-    assert f'<figcaption>B (1.0 s): <a href="{address}">' in page
+    assert f'<figcaption>B (1.0 s): <a href="{address}" download>' in page
     page.encode()  # as a page must be
 
 
