@@ -20,6 +20,7 @@ from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, re
 
 MOST_FRAMES = 16384  # of A that are learned from: three minutes
 MOST_SUNG = 4096  # the same where each is there twelve times
+LONG = 100  # frames: files that are shorter leave no choice but to jump
 
 Dial = float | str | Sequence[tuple[float, float]]  # a number, or breakpoints
 
@@ -114,17 +115,29 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
-        path = fit_path(models.NEAREST_PATH, described_a, numbers)
-        aligned = frames.align(described_b, described_a[numbers], path)
+        path = fit_path(models.NEAREST_PATH, a, described_a, numbers)
+        # Turned onto few of many short sounds, B would find only these.
+        known, turn = described_a[numbers], share_of_long(a, numbers) == 1
+        aligned = frames.align(described_b, known, path, turn=turn)
     return Pair(a, b, dry, stft, described_a, described_b, numbers, aligned)
 
 
-def fit_path(model: FramePath, described: np.ndarray, numbers: np.ndarray) -> FramePath:
-    """Fit a copy of a `FramePath` to some frames; its targets are their numbers."""
-    known, starts = frames.weigh(described[numbers]), spectrum.starts_of(numbers)
-    return (
-        clone(model).set_params(groups=frames.GROUPS).fit(known, numbers, starts=starts)
-    )
+def share_of_long(a: Sound, numbers: np.ndarray) -> float:
+    """Tell how long the files of A are that frames come from: 1 is long enough."""
+    return min(1, len(numbers) / len(a.files) / LONG) if len(a.files) > 1 else 1
+
+
+def fit_path(
+    model: FramePath, a: Sound, described: np.ndarray, numbers: np.ndarray
+) -> FramePath:
+    """Fit a copy of a `FramePath` to some frames of A; its targets are their numbers.
+
+    Where A is made of short files, jumps cost less.
+    """
+    starts = spectrum.starts_of(numbers)
+    jump_cost = model.jump_cost * share_of_long(a, numbers)
+    model = clone(model).set_params(groups=frames.GROUPS, jump_cost=jump_cost)
+    return model.fit(frames.weigh(described[numbers]), numbers, starts=starts)
 
 
 def render(
@@ -218,8 +231,9 @@ def choose(
     asked = frames.weigh(pair.aligned)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
-        path = fit_path(model, pair.described_a, pair.numbers).path(asked, price)
-        return pair.numbers[path], borrowed_frames(pair, pair.numbers[path])
+        path = fit_path(model, pair.a, pair.described_a, pair.numbers)
+        borrowed = pair.numbers[path.path(asked, price)]
+        return borrowed, borrowed_frames(pair, borrowed)
     numbers = frames.spread_evenly(pair.numbers, MOST_SUNG)
     tones = melody.to_unit_length(melody.chroma(pair.a, numbers, stft=pair.stft))
     voices = melody.transpose(numbers, stft=pair.stft)

@@ -25,7 +25,7 @@ STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
 MOST_RISE = 8  # dB
 N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
-FULLER = 0.65  # of the difference: more has more of B's shape, less is more like A
+FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
 
 
 def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -107,7 +107,9 @@ def weigh(described: np.ndarray) -> np.ndarray:
     return weighed
 
 
-def align(described_b: np.ndarray, known: np.ndarray, model: FramePath) -> np.ndarray:
+def align(
+    described_b: np.ndarray, known: np.ndarray, model: FramePath, *, turn: bool = True
+) -> np.ndarray:
     """Bring B's descriptions to where A lives, so that all of A is in reach.
 
     B's levels are rotated as a whole onto A's and stretched to A's spread: how its
@@ -124,6 +126,8 @@ def align(described_b: np.ndarray, known: np.ndarray, model: FramePath) -> np.nd
         The frames of A to learn from.
     model : FramePath
         Fitted to them, weighed.
+    turn : bool, default True
+        Whether to go beyond the first guess.
 
     Returns
     -------
@@ -138,14 +142,14 @@ def align(described_b: np.ndarray, known: np.ndarray, model: FramePath) -> np.nd
     bands_a = np.maximum(known[:, BANDS], -RANGE_DB)
     aligned = described_b.copy()
     aligned[:, BANDS] = bands_b + bands_a.mean(axis=0) - bands_b[study].mean(axis=0)
-    for _ in range(N_ROUNDS):
+    for _ in range(N_ROUNDS if turn else 0):
         rows = model.path(weigh(aligned[study]))
         partners = np.maximum(known[rows, BANDS] + loudness[study], -RANGE_DB)
         middle_a = partners.mean(axis=0)
         x, y = levels[study] - middle_b, partners - middle_a
-        turn, _ = orthogonal_procrustes(x, y)
+        rotation, _ = orthogonal_procrustes(x, y)
         size = np.sqrt((y**2).sum() / ((x**2).sum() + 1e-9))
-        turned = size * (levels - middle_b) @ turn + middle_a
+        turned = size * (levels - middle_b) @ rotation + middle_a
         aligned[:, BANDS] = turned - loudness
     return aligned
 

@@ -130,6 +130,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def _lengths(asked: np.ndarray, known: np.ndarray) -> np.ndarray:
     # Of all differences. Several times as fast as scikit-learn's function, which does
     # not trust float32: what it gets wrong, a thousandth of a distance, is not heard.
+    if asked.shape[1] == 1:
+        return np.abs(asked - known.T)
     squares = (-2 * asked) @ known.T
     squares += (asked**2).sum(axis=1, keepdims=True)
     squares += (known**2).sum(axis=1)

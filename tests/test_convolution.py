@@ -13,7 +13,8 @@ from helpers.convolution import along, mix, predictive_convolution, prepare, ren
 from helpers.gesture import fine_power
 from helpers.models import CATALOGUE
 from helpers.path import FramePath
-from helpers.sound import Sound
+from helpers.show import montage
+from helpers.sound import Sound, join
 from tests.signals import refused
 
 SOME = ["nearest_path", "ridge", "linear_regression"]
@@ -140,6 +141,18 @@ def test_continuity_makes_stretches_longer(tone, bursts):
         np.sum(np.diff(render(pair, continuity=dial)[1]) != 1) for dial in (0, 0.5, 1)
     ]
     assert n_jumps[0] > n_jumps[1] > n_jumps[2]
+
+
+def test_of_many_short_sounds_most_are_heard(bursts):
+    t, rate = np.arange(2000) / bursts.rate, bursts.rate
+    shots = []
+    for i in range(12):
+        wave = 0.5 * np.sin(2 * np.pi * 200 * 1.3**i * t) * np.exp(-40 * t)
+        file = ((0.0, f"{i}.wav"),)
+        shots.append(Sound(wave.astype(np.float32)[:, np.newaxis], rate, file))
+    pair = prepare(join(shots), Sound(np.tile(bursts.samples, (2, 1)), rate))
+    heard = montage(render(pair)[1], pair.a, stft=pair.stft)["file"]
+    assert heard.nunique() >= 7
 
 
 def test_without_dynamics_a_keeps_its_own_loudness(tone, bursts):
