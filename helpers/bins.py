@@ -39,15 +39,23 @@ def bin_table(frames: np.ndarray) -> pd.DataFrame:
     columns = {
         "raw": raw,
         "raw_magnitude": np.abs(raw_complex),
-        "raw_phase": np.angle(raw_complex),
+        "raw_phase": phase_of(raw_complex),
         "sine": sine,
         "sine_magnitude": np.abs(sine_complex),
-        "sine_phase": np.angle(sine_complex),
+        "sine_phase": phase_of(sine_complex),
         "raw_complex_real": raw_complex.real,
         "raw_complex_imag": raw_complex.imag,
     }
     rows = {name: column.ravel() for name, column in columns.items()}
     return pd.DataFrame(rows, dtype=np.float32)
+
+
+def phase_of(spectrum: np.ndarray) -> np.ndarray:
+    """Give the phases of bins in radians; of less than a 16-bit step, in sum, it is 0.
+
+    In silence there is but rounding, whose phases would be heard as a whisper.
+    """
+    return np.where(np.abs(spectrum) < 1, 0, np.angle(spectrum))
 
 
 def known_bins(a: Sound, *, stft: ShortTimeFFT, n_rows: int = 100_000) -> pd.DataFrame:

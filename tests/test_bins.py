@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LinearRegression
 
 from helpers import spectrum
 from helpers.bins import (
@@ -13,6 +14,7 @@ from helpers.bins import (
     known_bins,
     predict_frames,
 )
+from helpers.sound import Sound
 from helpers.spectrum import cut_frames, make_stft
 
 N_FFT = 256
@@ -86,3 +88,10 @@ def test_what_is_learned_is_spread_over_all_moments_and_channels(bursts):
     last = bin_table(cut_frames(bursts, np.array([692]), stft=STFT)[1])
     assert len(table) == 20 * N_FFT
     np.testing.assert_array_equal(table.tail(N_FFT), last)
+
+
+def test_where_b_is_silent_so_is_what_is_predicted(tone, bursts):
+    samples = np.pad(bursts.samples[:9000, :1], ((0, 30_000), (0, 0)))
+    samples[9000:] = 1e-9  # rounding
+    whisper = convolve_bins(tone, Sound(samples, 44100), LinearRegression(), stft=STFT)
+    assert 20 * np.log10(np.abs(whisper.samples[12_000:]).max()) < -75
