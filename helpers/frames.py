@@ -23,7 +23,7 @@ GROUPS = (STROKE, 1)  # of columns: a stroke has a price of its own
 STEP_WEIGHT, RISE_WEIGHT = 2.5, 18  # a dB of them counts as so many dB of level
 STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
 MOST_RISE = 8  # dB
-N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
+N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
 FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
 
