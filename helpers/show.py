@@ -137,7 +137,8 @@ def save_montage(path: str | Path, table: pd.DataFrame) -> None:
     AudioError
         When the disk or the folder does not take it.
     """
-    labels = table[["start"]].assign(stop=table["start"] + table["length"])
+    stop = (table["start"] + table["length"]).round(4)
+    labels = table[["start"]].assign(stop=stop)
     labels["text"] = table["file"] + " " + table["file_start"].astype(str) + " s"
     texts = {
         "csv": table.to_csv(index=False),
