@@ -33,6 +33,7 @@ from helpers.spectrum import mel_bands
 RATE, SECONDS = 44100, 60  # a minute tells enough
 SHORT = ShortTimeFFT(hann(2048, sym=False), 512, RATE)
 LONG = ShortTimeFFT(hann(4096, sym=False), 512, RATE)  # tells neighbouring notes apart
+# Not those of `frames`: what judges must not move with what it judges.
 ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under the highest are not heard
 FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)  # Hz
@@ -114,7 +115,7 @@ def score(
     out = features(out, peak=True)
     a, b = (features(one) if isinstance(one, Sound) else one for one in (a, b))
     frames = np.flatnonzero(b.active)[::4]
-    far = np.triu_indices(len(frames), 4)
+    far = np.triu_indices(len(frames), 4)  # what lies near each other is alike anyway
     bands = out.bands_db, b.bands_db
     flux = (np.maximum(np.diff(x, axis=0), 0).mean(axis=1) for x in bands)
     distances = (squareform(pdist(x[frames]))[far] for x in bands)
@@ -124,8 +125,8 @@ def score(
         "shape": _correlation(*distances),
     }
     scores = {
-        "timbre": _nearness(out, a, b, offsets=(0,)),
-        "motion": _nearness(out, a, b, offsets=(0, 4, 8)),
+        "timbre": _nearness(out, a, b, offsets=[0]),
+        "motion": _nearness(out, a, b, offsets=[0, 4, 8]),
         "structure": sum(of_b.values()) / 3,
     }
     return scores | of_b | {"melody": _melody(out, b)}
@@ -137,20 +138,26 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y / (np.sqrt((x @ x) * (y @ y)) + 1e-12)) if len(x) else np.nan
 
 
-def _nearness(*three: SimpleNamespace, offsets: tuple[int, ...]) -> float:
-    # How much nearer the first is to A, the second, than B is, the third: each frame
-    # together with those `offsets` later.
-    scale = np.vstack([x.descriptor[x.active] for x in three[1:]]).std(axis=0) + 1e-9
-    stacked = []
-    for one in three:
-        rows = np.arange(max(0, len(one.active) - max(offsets)))
-        rows = rows[np.all([one.active[rows + i] for i in offsets], axis=0)]
-        stacked.append(np.hstack([one.descriptor[rows + i] / scale for i in offsets]))
-    if not all(map(len, stacked)):
+def _nearness(
+    out: SimpleNamespace, a: SimpleNamespace, b: SimpleNamespace, offsets: Sequence[int]
+) -> float:
+    # How much nearer the result is to A than B is: 1 - its distance / B's distance.
+    scale = np.vstack([x.descriptor[x.active] for x in (a, b)]).std(axis=0) + 1e-9
+    rows, rows_a, rows_b = (_stretches(x, scale, offsets) for x in (out, a, b))
+    if not (len(rows) and len(rows_a) and len(rows_b)):
         return np.nan  # too short to have any motion
-    tree = cKDTree(stacked[1])
-    distance, distance_b = (tree.query(x)[0].mean() for x in stacked[::2])
+    to_a = cKDTree(rows_a)
+    distance, distance_b = (to_a.query(x)[0].mean() for x in (rows, rows_b))
     return float(1 - distance / distance_b) if distance_b > 1e-9 else 1.0
+
+
+def _stretches(
+    x: SimpleNamespace, scale: np.ndarray, offsets: Sequence[int]
+) -> np.ndarray:
+    # Each frame's descriptor side by side with those `offsets` later, where all sound.
+    rows = np.arange(max(0, len(x.active) - max(offsets)))
+    rows = rows[np.all([x.active[rows + i] for i in offsets], axis=0)]
+    return np.hstack([x.descriptor[rows + i] / scale for i in offsets])
 
 
 def _melody(out: SimpleNamespace, b: SimpleNamespace) -> float:

@@ -20,9 +20,11 @@ from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, re
 
 MOST_FRAMES = 16384  # of A that are learned from: three minutes
 MOST_SUNG = 4096  # the same where each is there twelve times
-LONG = 100  # frames: files that are shorter leave no choice but to jump
+LONG_FRAMES = 100  # frames: files that are shorter leave no choice but to jump
 
 Dial = float | str | Sequence[tuple[float, float]]  # a number, or breakpoints
+# Numbers of frames of B, and spectra made of A for them.
+Picked = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
@@ -115,16 +117,16 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
-        path = fit_path(models.NEAREST_PATH, a, described_a, numbers)
+        fitted = fit_path(models.NEAREST_PATH, a, described_a, numbers)
         # Turned onto few of many short sounds, B would find only these.
         known, turn = described_a[numbers], share_of_long(a, numbers) == 1
-        aligned = frames.align(described_b, known, path, turn=turn)
+        aligned = frames.align(described_b, known, fitted, turn=turn)
     return Pair(a, b, dry, stft, described_a, described_b, numbers, aligned)
 
 
 def share_of_long(a: Sound, numbers: np.ndarray) -> float:
     """Tell how long the files of A are that frames come from: 1 is long enough."""
-    return min(1, len(numbers) / len(a.files) / LONG) if len(a.files) > 1 else 1
+    return min(1, len(numbers) / len(a.files) / LONG_FRAMES) if len(a.files) > 1 else 1
 
 
 def fit_path(
@@ -201,11 +203,6 @@ def render(
         return mix(pair.dry, sound, blend, stft=pair.stft), borrowed
 
 
-Picked = Iterator[
-    tuple[np.ndarray, np.ndarray]
-]  # rows of B, and spectra made of A for them
-
-
 def choose(
     pair: Pair, model: FramePath, price: float | np.ndarray, *, leading: np.ndarray
 ) -> tuple[np.ndarray, Picked]:
@@ -225,14 +222,15 @@ def choose(
     -------
     borrowed : ndarray of shape (n_frames_b,)
         Which frames of A they are.
-    picked : iterator
-        Their spectra ``(n_channels_a, n_rows, n_bins)``, some hundred at a time.
+    picked : iterator of (rows, spectra)
+        Numbers of B's frames, some hundred at a time, and the spectra that they borrow,
+        ``(n_channels_a, n_rows, n_bins)``.
     """
     asked = frames.weigh(pair.aligned)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
-        path = fit_path(model, pair.a, pair.described_a, pair.numbers)
-        borrowed = pair.numbers[path.path(asked, price)]
+        fitted = fit_path(model, pair.a, pair.described_a, pair.numbers)
+        borrowed = pair.numbers[fitted.path(asked, price)]
         return borrowed, borrowed_frames(pair, borrowed)
     numbers = frames.spread_evenly(pair.numbers, MOST_SUNG)
     tones = melody.to_unit_length(melody.chroma(pair.a, numbers, stft=pair.stft))
@@ -290,7 +288,8 @@ def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
         frames_b = spectrum.cut_frames(pair.b, rows, stft=pair.stft)
         # By Parseval's theorem, half of a spectrum has half of its frame's power, times
         # the number of samples.
-        size_b = np.linalg.norm(frames_b, axis=2) * np.sqrt(pair.stft.m_num / 2)
+        n_samples = np.float32(pair.stft.m_num / 2)
+        size_b = np.linalg.norm(frames_b, axis=2) * np.sqrt(n_samples)
         spectra = frames.borrow(level * spectra, size_b, dynamics[rows])
         spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows[0])
     return Sound(output, pair.b.rate)

@@ -7,7 +7,7 @@ from scipy.signal import ShortTimeFFT
 
 from helpers.path import FramePath
 from helpers.sound import Sound
-from helpers.spectrum import mel_bands, power_in_blocks
+from helpers.spectrum import blocks, mel_bands, n_frames, spectrum_of
 
 N_BANDS = 24  # enough to tell timbres apart, too few to tell B's pitch
 ACTIVE_DB = 45  # frames further under the loudest hardly matter
@@ -25,6 +25,7 @@ STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
 MOST_RISE = 8  # dB
 N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
+HALF_DB = 10  # so far below the loudest band, one gets half of the gain
 FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
 
 
@@ -41,7 +42,9 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     """
     weights = mel_bands(stft.f, N_BANDS) ** 2  # narrower, so better told apart
     bands, total = [], []
-    for power in power_in_blocks(sound, stft=stft):
+    for numbers in blocks(n_frames(sound, stft=stft)):
+        spectra = spectrum_of(sound, numbers, stft=stft)
+        power = (spectra.real**2 + spectra.imag**2).sum(axis=0)  # of all channels
         total.append(power.sum(axis=1, keepdims=True) + 1e-12)
         bands.append(power @ weights)
     total = np.concatenate(total)
@@ -135,6 +138,7 @@ def align(
         Descriptions of what B's frames should be in A's world: B's bands where A's are;
         loudness, rises, steps and strokes are B's.
     """
+    # Bands are measured from a frame's power, levels from that of the loudest frame.
     study = spread_evenly(np.flatnonzero(is_active(described_b)), N_STUDY)
     levels, loudness = levels_of(described_b), described_b[:, [LOUDNESS]]
     middle_b = levels[study].mean(axis=0)
@@ -148,8 +152,8 @@ def align(
         middle_a = partners.mean(axis=0)
         x, y = levels[study] - middle_b, partners - middle_a
         rotation, _ = orthogonal_procrustes(x, y)
-        size = np.sqrt((y**2).sum() / ((x**2).sum() + 1e-9))
-        turned = size * (levels - middle_b) @ rotation + middle_a
+        stretch = np.sqrt((y**2).sum() / ((x**2).sum() + 1e-9))
+        turned = stretch * (levels - middle_b) @ rotation + middle_a
         aligned[:, BANDS] = turned - loudness
     return aligned
 
@@ -174,7 +178,7 @@ def fill_out(described: np.ndarray, aligned: np.ndarray) -> np.ndarray:
     heard = np.maximum(bands + loudness, -RANGE_DB).mean(axis=1, keepdims=True)
     wanted = levels_of(aligned).mean(axis=1, keepdims=True)
     below = bands.max(axis=1, keepdims=True) - bands
-    return FULLER * (wanted - heard) * below / (below + 10)
+    return FULLER * (wanted - heard) * below / (below + HALF_DB)
 
 
 def magnitudes_of(spectra: np.ndarray) -> np.ndarray:

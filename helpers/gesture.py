@@ -26,6 +26,8 @@ APART = 13  # from one stroke to the next, at least
 SMOOTH = 2.75  # so wide a gain is smoothed, but at strokes
 AHEAD = 10  # so much too early a stroke may be heard
 MASKS = 4  # so long what sounds covers what is weaker
+# In dB:
+RISE_DB = 13  # a stroke rises so far, at least
 UNDER_DB = 5  # what sounds ahead of a stroke, under B
 # Of articulation:
 LET_GO = 4  # frames: a push lasts for some 50 ms
@@ -54,13 +56,9 @@ def fine_power(sound: Sound) -> np.ndarray:
 
     The mean of a step, smoothed a little over the steps beside it.
     """
-    step, samples = step_of(sound), sound.samples
-    n_whole = len(samples) // step
-    whole = samples[: n_whole * step].reshape(n_whole, step * samples.shape[1])
-    energy = np.einsum("ij,ij->i", whole, whole)
-    rest = samples[n_whole * step :]
-    if len(rest):
-        energy = np.append(energy, np.square(rest).sum())
+    step = step_of(sound)
+    energy = np.einsum("ij,ij->i", sound.samples, sound.samples)  # of each sample
+    energy = np.add.reduceat(energy, np.arange(0, len(energy), step))  # of each step
     return np.convolve(np.pad(energy / step, 1), [0.25, 0.5, 0.25], "valid")
 
 
@@ -86,15 +84,15 @@ def smooth_curve(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndar
     return lambda places: curve(places.clip(x[0], x[-1]))
 
 
-def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
-    """Find the points where B's power leaps by `rise_db` within 12 ms.
+def find_strokes(power: np.ndarray) -> np.ndarray:
+    """Find the points where B's power leaps by 13 dB within 12 ms.
+
+    What rises less has no sharp attack.
 
     Parameters
     ----------
     power : ndarray of shape (n_points,)
         Of B, as from `fine_power`.
-    rise_db : float, default 13
-        What rises less has no sharp attack.
 
     Returns
     -------
@@ -108,8 +106,9 @@ def find_strokes(power: np.ndarray, *, rise_db: float = 13) -> np.ndarray:
     padded = np.maximum(np.pad(power, (n_ahead, AFTER - 1)), floor)
     after = sliding_window_view(padded, AFTER).max(axis=1)[n_ahead:]
     before = sliding_window_view(padded, BEFORE).mean(axis=1)[: len(power)]
+    # Padded by one, so that the first and the last point can be peaks, too.
     rises_db = np.pad(10 * np.log10(after / before), 1)
-    return find_peaks(rises_db, height=rise_db, distance=APART)[0] - 1
+    return find_peaks(rises_db, height=RISE_DB, distance=APART)[0] - 1
 
 
 def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:

@@ -41,8 +41,8 @@ def fold(level_db: np.ndarray, *, delta_f: float, n_octaves: int) -> np.ndarray:
     below = place.astype(int)
     part = place - below
     level_db = (1 - part) * level_db[:, below] + part * level_db[:, below + 1]
-    envelope_db = uniform_filter1d(level_db, PER_OCTAVE + 1, axis=1)
-    peaks_db = np.maximum(level_db - envelope_db, 0)
+    smooth_db = uniform_filter1d(level_db, PER_OCTAVE + 1, axis=1)
+    peaks_db = np.maximum(level_db - smooth_db, 0)
     folded = peaks_db.reshape(len(peaks_db), -1, PER_OCTAVE).sum(axis=1)
     return folded - folded.mean(axis=1, keepdims=True)
 

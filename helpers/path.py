@@ -68,7 +68,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def predict(self, X):  # noqa: N803
         """Predict the targets of the rows on the path through `X`."""
-        rows = self.path(X)
+        rows = self.path(X)  # first: it says so where nothing was fitted
         return self.y_[rows]
 
     def path(self, X, price=1.0):  # noqa: N803
@@ -91,10 +91,12 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         price = np.broadcast_to(np.float32(price), len(X))
         starts = np.flatnonzero(self.starts_)
         distances = self._distances(X)
-        cost = next(distances)  # of the cheapest way to each known row
-        began = np.zeros(len(cost), np.int32)  # when the last stretch of it began
+        # Of the cheapest way that ends at each known row: what it costs, and when its
+        # last stretch began; and how much of what was lately played lies ahead of it.
+        cost = next(distances)
+        began, played = np.zeros(len(cost), np.int32), np.zeros_like(cost)
         left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
-        going_on, played = np.empty_like(cost), np.zeros_like(cost)
+        going_on = np.empty_like(cost)
         for t, distance in enumerate(distances, start=1):
             # Every jump leaves from the row that was cheapest so far. Costs are counted
             # from there: so they stay small, and float32 precise.
@@ -144,7 +146,7 @@ def _way_back(row: int, began: np.ndarray, left: np.ndarray) -> np.ndarray:
     path = np.empty(len(left), int)
     stop, start = len(left), began[row]
     while stop > 0:
-        path[start:stop] = np.arange(stop - start) + row + 1 - (stop - start)
+        path[start:stop] = np.arange(row + 1 - (stop - start), row + 1)
         stop = start
         row, start = left[start]
     return path

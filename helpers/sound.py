@@ -85,20 +85,22 @@ def load(source: Source, *, leave_out: Source = ()) -> Sound:
     AudioError
         When nothing can be read, or what `check` refuses.
     """
+    files = files_of(source, leave_out=leave_out)
+    if not files:
+        raise AudioError(f"{shown(source)} holds no sound: put some into it.")
+    if len(files) == 1:
+        return _read(files[0])
     sounds, errors = [], {}
-    for file in files_of(source, leave_out=leave_out):
+    for file in files:
         try:
             sounds.append(_read(file))
         except AudioError as error:
             errors[shown(file)] = error
     if not sounds:
-        empty = AudioError(f"{shown(source)} holds no sound: put some into it.")
-        reasons = [*errors.values(), empty]
-        none = f"None of {len(errors)} files can be read: " if len(errors) > 1 else ""
-        raise AudioError(f"{none}{reasons[0]}")
+        first, *_ = errors.values()
+        raise AudioError(f"None of {len(files)} files can be read: {first}")
     if errors:
-        names = ", ".join(list(errors)[:9]) + (" and more" if len(errors) > 9 else "")
-        text = f"{len(errors)} left out that cannot be read: {names}."
+        text = f"{len(errors)} left out that cannot be read: {', '.join(errors)}."
         warnings.warn(text, AudioWarning, stacklevel=2)
     return sounds[0] if len(sounds) == 1 else join(sounds)
 
@@ -318,20 +320,16 @@ def resample(sound: Sound, *, rate: int) -> Sound:
     return replace(sound, samples=samples, rate=rate)
 
 
-def block_offset(sound: Sound, *, hertz: float = 10.0) -> Sound:
+def block_offset(sound: Sound) -> Sound:
     """Take off each channel what stands still, or moves more slowly than can be heard.
 
     An offset of A becomes thumps where its frames are moved about, and one of B fills
     B's silences. The mean does not tell it: of a voice that leans to one side it is off
     zero, though there is nothing in the pauses.
 
-    Parameters
-    ----------
-    sound : Sound
-    hertz : float, default 10
-        Where a first-order high-pass begins to let pass: an octave under what is heard.
+    A first-order high-pass at 10 Hz, an octave under what is heard.
     """
-    pole = np.exp(-2 * np.pi * hertz / sound.rate)
+    pole = np.exp(-2 * np.pi * 10 / sound.rate)
     # As if the first tenth of a second had always been.
     state = -sound.samples[: sound.rate // 10].mean(axis=0, keepdims=True, dtype=float)
     samples = np.empty(sound.samples.shape, np.float32)
@@ -460,7 +458,7 @@ def save(
     path : str or Path
         Ends in .wav; its folder is made if need be.
     sound : Sound
-    inputs : sequence of sources
+    inputs : sequence of sources, optional
         Sounds that were read.
     made_of : dict, optional
         Settings, to be told in a text beside it, ``bell_to_bird.txt``.

@@ -160,16 +160,6 @@ def add_spectrum(
     add_frames(output, irfft(spectrum, stft.m_num, axis=2), stft=stft, first=first)
 
 
-def power_in_blocks(sound: Sound, *, stft: ShortTimeFFT) -> Iterator[np.ndarray]:
-    """Yield the power of the frames, ``(n_rows, n_bins)``, that of all channels added.
-
-    Some hundred frames at a time, in order.
-    """
-    for numbers in blocks(n_frames(sound, stft=stft)):
-        spectra = spectrum_of(sound, numbers, stft=stft)
-        yield (spectra.real**2 + spectra.imag**2).sum(axis=0)
-
-
 def mel_bands(frequencies: np.ndarray, n_bands: int) -> np.ndarray:
     """Give triangular weights of bands that are equally wide on the mel scale.
 

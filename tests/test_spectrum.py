@@ -71,13 +71,6 @@ def test_blocks_cover_all_rows_once():
     np.testing.assert_array_equal(rows, np.arange(3000))
 
 
-def test_power_is_that_of_all_channels_in_order():
-    sound, stft, _ = made(20_001)
-    power = np.concatenate(list(module.power_in_blocks(sound, stft=stft)))
-    expected = (abs(stft.stft(sound.samples.T)) ** 2).sum(axis=0).T
-    np.testing.assert_allclose(power, expected, rtol=0, atol=1e-5 * expected.max())
-
-
 def test_frames_have_the_times_of_scipy():
     _, stft, numbers = made(1601)
     np.testing.assert_allclose(module.seconds_of(numbers, stft=stft), stft.t(1601))
