@@ -67,6 +67,11 @@ def known_bins(a: Sound, *, stft: ShortTimeFFT, n_rows: int = 100_000) -> pd.Dat
     stft : ShortTimeFFT
     n_rows : int, default 100_000
         About so many: six coefficients need no million rows.
+
+    Returns
+    -------
+    DataFrame
+        As from `bin_table`.
     """
     n_moments = max(2, n_rows // (stft.m_num * a.samples.shape[1]))
     last = n_frames(a, stft=stft) - 1
@@ -99,6 +104,11 @@ def convolve_bins(
     model : scikit-learn regressor
         A copy is fitted to the real part, another to the imaginary part.
     stft : ShortTimeFFT
+
+    Returns
+    -------
+    Sound
+        As long as B, with its channels.
     """
     table = known_bins(a, stft=stft)
     fitted = [fit(model, table[FEATURES], table[target]) for target in TARGETS]

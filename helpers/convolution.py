@@ -101,6 +101,10 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
     n_fft, hop_length : int
         As in `helpers.spectrum.make_stft`.
 
+    Returns
+    -------
+    Pair
+
     Raises
     ------
     AudioError
@@ -308,6 +312,11 @@ def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sou
     blend : ndarray of shape (n_frames,)
         From 0, B itself, to 1.
     stft : ShortTimeFFT
+
+    Returns
+    -------
+    Sound
+        As long as they are.
     """
     if blend.min() == 1:
         return sound

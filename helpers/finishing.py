@@ -86,6 +86,11 @@ def reduce_noise(sound: Sound, *, strength_db: float) -> Sound:
         Of under half a second nothing can be told: it comes back as it is.
     strength_db : float
         By how much at most, 0 to 60 dB. Twelve leave the air of a room.
+
+    Returns
+    -------
+    Sound
+        As long as it was.
     """
     n_fft = max(64, 2 ** round(np.log2(0.046 * sound.rate)))  # 2048 at 44.1 kHz
     stft = make_stft(sound.rate, n_fft, n_fft // 4)
@@ -125,6 +130,11 @@ def set_level(sound: Sound, *, peak_db: float, loudness_lufs: float | None) -> S
     loudness_lufs : float or None
         -70 to 0 LUFS. Where the `loudness` of the result is lower, the ceiling held it
         back.
+
+    Returns
+    -------
+    Sound
+        As long as it was.
     """
     peak = max(peak_of(sound), 1e-6)  # under -120 dBFS there is nothing to bring up
     samples = sound.samples * np.float32(10 ** (peak_db / 20) / peak)

@@ -62,6 +62,12 @@ def find_model(model: Model) -> tuple[RegressorMixin, str]:
     model : str or scikit-learn regressor
         A name in `CATALOGUE`, or any regressor, which is for frames.
 
+    Returns
+    -------
+    regressor : scikit-learn regressor
+    recipe : str
+        "frames" or "bins".
+
     Raises
     ------
     AudioError
@@ -89,6 +95,10 @@ def fit(model: RegressorMixin, known: ArrayLike, wanted: ArrayLike) -> Regressor
     """Fit a copy of `model` on sound A, without the warnings that it may give.
 
     The catalogue's low limits are meant, and what is no number shows in the end.
+
+    Returns
+    -------
+    scikit-learn regressor
 
     Raises
     ------
@@ -124,6 +134,10 @@ def fit_magnitudes(
         A's frames.
     magnitudes : ndarray of shape (n_known, n_bins)
         As from `helpers.frames.magnitudes_of`.
+
+    Returns
+    -------
+    scikit-learn regressor
 
     Raises
     ------

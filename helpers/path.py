@@ -56,6 +56,11 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         starts : array-like of bool, shape (n_known,), optional
             Marks rows that go on from nothing, such as the first of each file. By
             default there is only the first row of all.
+
+        Returns
+        -------
+        FramePath
+            Itself, fitted.
         """
         form = {"multi_output": True, "y_numeric": True, "dtype": np.float32}
         X, self.y_ = validate_data(self, X, y, **form)  # noqa: N806

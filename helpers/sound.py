@@ -108,6 +108,11 @@ def load(source: Source, *, leave_out: Source = ()) -> Sound:
 def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
     """List the files that a name, a folder or a list of them stands for.
 
+    Returns
+    -------
+    list of Path
+        Sorted within each folder.
+
     Raises
     ------
     AudioError
@@ -134,6 +139,11 @@ def name_of(source: Source) -> str:
 
 def find(path: str | Path) -> Path:
     """Find the file or folder that a person means, however its name is spelled.
+
+    Returns
+    -------
+    Path
+        As the disk spells it.
 
     Raises
     ------
@@ -272,6 +282,11 @@ def _has_last_page(path: Path) -> bool:
 
 def check(sound: Sound, *, name: str) -> Sound:
     """Return a sound that something can be made of.
+
+    Returns
+    -------
+    Sound
+        The same.
 
     Raises
     ------
