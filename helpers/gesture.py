@@ -28,6 +28,7 @@ AHEAD = 10  # so much too early a stroke may be heard
 MASKS = 4  # so long what sounds covers what is weaker
 # In dB:
 RISE_DB = 13  # a stroke rises so far, at least
+OVER_DB = 3  # B's loudest moment: a stroke over it would make all else quiet
 UNDER_DB = 5  # what sounds ahead of a stroke, under B
 # Of articulation:
 LET_GO = 4  # frames: a push lasts for some 50 ms
@@ -208,6 +209,8 @@ def gesture_gain(
 ) -> np.ndarray:
     """Find the gain that gives a sound B's gesture: follow, articulate, duck.
 
+    Nothing becomes louder than B's loudest moment by more than 3 dB.
+
     Parameters
     ----------
     sound, b : Sound
@@ -238,6 +241,7 @@ def gesture_gain(
     gain_db += smooth_curve(middles, articulate(described, described_b))(seconds)
 
     own *= 10 ** (gain_db / 10)
-    gain_db += duck(own, wanted, strokes)
+    over_db = 10 * np.log10(own / wanted.max() + 1e-20) - OVER_DB
+    gain_db += duck(own, wanted, strokes) - np.maximum(over_db, 0)
     share = np.broadcast_to(share, len(middles))
     return gain_db * np.interp(seconds, middles, share)

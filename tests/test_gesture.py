@@ -130,6 +130,19 @@ def test_a_sound_with_bs_gesture_has_its_loudness(hiss, bursts):
     assert np.corrcoef(*in_db)[0, 1] > 0.95
 
 
+def test_nothing_becomes_far_louder_than_bs_loudest_moment(bursts):
+    stft, t = make_stft(RATE), np.arange(RATE)[:, np.newaxis] / RATE
+    b = bursts.samples[:, :1]
+    samples = 0.2 * np.sin(2 * np.pi * 300 * t) + b * (t > 0.5)
+    samples *= np.linalg.norm(b) / np.linalg.norm(samples)  # as loud in all
+    sound, b = Sound(samples.astype(np.float32), RATE), Sound(b, RATE)
+    gain_db = gesture.gesture_gain(sound, b, gesture.describe(b, stft=stft), stft=stft)
+    spoken = gesture.apply_gain(sound, gain_db)
+    powers = [gesture.fine_power(x).max() for x in (spoken, b)]
+    # By 3 dB, and a little between the points of the gain, where it is cubic.
+    assert 10 * np.log10(powers[0] / powers[1]) < 4
+
+
 @pytest.mark.parametrize("n_samples", [2, 127, 129, 3000])
 def test_gestures_of_any_length_are_finite(n_samples, hiss, bursts):
     stft = make_stft(RATE)
