@@ -259,14 +259,14 @@ def _decode_stream(
 
 
 def _size_fault(path: Path, end: int) -> str:
-    # Whether samples end elsewhere than their file says; chunks that follow them begin
+    # Whether samples end elsewhere than their file says; what may follow them begins
     # with a name, and a file that was streamed says that it is as long as can be.
     with path.open("rb") as file:
         kind, size = file.read(4), int.from_bytes(file.read(4), "little")
         n_bytes = file.seek(0, 2)
         file.seek(end)
         behind = file.read(2**16).lstrip(b"\0")
-    if len(behind) > 3 and not re.match(rb"ID3|[ -~]{4}", behind):
+    if len(behind) > 3 and not re.match(rb"ID3|TAG|[ -~]{4}", behind):
         return "there is more than it says"
     is_cut = n_bytes + 24 < size < 2**32 - 2**16 and abs(size - 2**31) > 2**16
     return "its end is missing" if kind == b"RIFF" and is_cut else ""

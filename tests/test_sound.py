@@ -129,6 +129,8 @@ WHOLE = {
     "AIFF, streamed": aiff(size=2**32 - 1, n_samples=2**32 - 1),
     "a chunk behind": encoded("WAV") + b"LIST\4\0\0\0INFO",
     "tags behind": wav() + b"ID3\3" + bytes(50) + b"TAG" + bytes(125),
+    "WAV, an old tag behind": wav() + b"TAG" + bytes(125),
+    "AIFF, an old tag behind": encoded("AIFF") + b"TAG" + bytes(125),
     "WAV, zeros behind": wav() + bytes(5000),
     "FLAC, a tag behind": encoded("FLAC") + b"TAG" + bytes(125),
 }
