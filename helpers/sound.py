@@ -216,6 +216,8 @@ def _decode(path: Path, **options: str) -> tuple[np.ndarray, int, str]:
         values, faults, end = _decode_stream(stream, file)
         samples, rate = values.reshape(-1, stream.channels), stream.rate
         told = float((stream.duration or 0) * stream.time_base)
+        if len(file.streams) == 1:  # or it may be the length of a picture
+            told = max(told, (file.duration or 0) / av.time_base)
         if kind in UNFRAMED:
             if faults or not stream.start_time or end < file.size:
                 told = 0.0  # it was guessed from the number of bytes
@@ -227,8 +229,6 @@ def _decode(path: Path, **options: str) -> tuple[np.ndarray, int, str]:
         fault = f"{len(samples) / rate:.1f} of {told:.1f} s"
     if kind in CHUNKED:
         fault = fault or _size_fault(path, end)
-    if kind == "ogg" and not _has_last_page(path):
-        fault = fault or "its end is missing"
     if fault and kind == "wav" and not options:  # perhaps what its header says is wrong
         return _decode(path, ignore_length="1")
     return samples, rate, fault
@@ -270,14 +270,6 @@ def _size_fault(path: Path, end: int) -> str:
         return "there is more than it says"
     is_cut = n_bytes + 24 < size < 2**32 - 2**16 and abs(size - 2**31) > 2**16
     return "its end is missing" if kind == b"RIFF" and is_cut else ""
-
-
-def _has_last_page(path: Path) -> bool:
-    # Whether the last page of an Ogg file is marked as the last.
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, 2) - 2**16))
-        page = file.read().rpartition(b"OggS")[2]
-    return page[1:2] >= b"\4"
 
 
 def check(sound: Sound, *, name: str) -> Sound:
