@@ -191,7 +191,9 @@ def _read(path: Path) -> Sound:
     try:
         samples, rate, fault = _decode(path)
     except (av.FFmpegError, OSError, ValueError, IndexError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "it has no sound in it"
+        no_sound = isinstance(error, IndexError)  # there is no such stream
+        kind = "it has no sound in it" if no_sound else "its kind is not known"
+        reason = getattr(error, "strerror", None) or kind
         try:  # libsndfile reads an AIFF whose recorder died, and some relics
             with path.open("rb") as file:
                 if file.read(1) in b"\xffIR":  # an MP3 or WAV, of which it would talk
