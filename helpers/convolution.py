@@ -241,9 +241,11 @@ def choose(
     voices = melody.transpose(numbers, stft=pair.stft)
     weighed = frames.weigh(pair.described_a[numbers])
     known = melody.describe_voices(weighed, tones, voices)
-    model = clone(model).set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
-    model.fit(known, voices["row"], starts=voices["start"])
-    sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), price)]
+    groups = (*frames.GROUPS, leads.shape[1], 1)
+    jump_cost = model.jump_cost * share_of_long(pair.a, numbers)
+    fitted = clone(model).set_params(groups=groups, jump_cost=jump_cost)
+    fitted.fit(known, voices["row"], starts=voices["start"])
+    sung = voices.iloc[fitted.path(melody.ask_for_notes(asked, leads), price)]
     borrowed = numbers[sung["row"]]
     return borrowed, borrowed_frames(pair, borrowed, sung)
 

@@ -108,9 +108,8 @@ def montage(
     borrowed = np.zeros(0, int) if borrowed is None else borrowed
     first = np.flatnonzero(starts_of(borrowed))
     start, in_a = (seconds_of(x, stft=stft) for x in (first, borrowed[first]))
-    early = np.maximum(
-        0, -np.minimum(start, in_a)
-    )  # a frame's middle may lie before time 0
+    # The middle of a frame may lie before both sounds begin.
+    early = np.maximum(0, -np.minimum(start, in_a))
     begins, names = zip(*(a.files or [(0.0, "A")]), strict=True)
     file = np.maximum(np.searchsorted(begins, in_a, "right") - 1, 0)
     end = min(duration, seconds_of(len(borrowed), stft=stft))

@@ -248,9 +248,8 @@ def _decode_stream(
         try:
             return step(*args)
         except (av.FFmpegError, ValueError) as error:  # what comes after may be sound
-            faults.append(
-                (buffer.tell(), getattr(error, "strerror", "its form changes"))
-            )
+            reason = getattr(error, "strerror", "its form changes")
+            faults.append((buffer.tell(), reason))
 
     while (packet := attempt(next, packets, None)) is not None:
         end = max(end, (packet.pos or 0) + packet.size)
