@@ -217,7 +217,7 @@ def render_all(
         raise AudioError(f"{models!r} lists no models: write names in brackets.")
     if not isinstance(models, Mapping):
         models = {model: model for model in models}
-    finishing, folder = finishing or {}, sounds.at_home(folder)
+    finishing, folder = finishing or {}, Path(folder).expanduser()
     for model in models.values():
         check_settings(model, **settings)
     check_finishing(**finishing)

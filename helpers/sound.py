@@ -1,15 +1,13 @@
 """A sound: find and read it, check it, change it, write it."""
 
 import difflib
-import filecmp
 import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import count
 from numbers import Integral
 from pathlib import Path
 from unicodedata import normalize
@@ -88,8 +86,6 @@ def load(source: Source, *, leave_out: Source = ()) -> Sound:
     files = files_of(source, leave_out=leave_out)
     if not files:
         raise AudioError(f"{shown(source)} holds no sound: put some into it.")
-    if len(files) == 1:
-        return _read(files[0])
     sounds, errors = [], {}
     for file in files:
         try:
@@ -97,12 +93,11 @@ def load(source: Source, *, leave_out: Source = ()) -> Sound:
         except AudioError as error:
             errors[shown(file)] = error
     if not sounds:
-        first, *_ = errors.values()
-        raise AudioError(f"None of {len(files)} files can be read: {first}")
+        raise next(iter(errors.values()))
     if errors:
         text = f"{len(errors)} left out that cannot be read: {', '.join(errors)}."
         warnings.warn(text, AudioWarning, stacklevel=2)
-    return sounds[0] if len(sounds) == 1 else join(sounds)
+    return join(sounds) if len(sounds) > 1 else sounds[0]
 
 
 def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
@@ -163,8 +158,7 @@ def find(path: str | Path) -> Path:
             if place.is_file() or place.is_dir():
                 return place
             known += [file.name for file in place.parent.glob("*")]
-    like = [name for name in known if Path(name).stem == meant.name]
-    like += difflib.get_close_matches(meant.name, known, 1)
+    like = difflib.get_close_matches(meant.name, known, 1)
     hint = f"perhaps it is {shown(like[0])}" if like else "check the name"
     hint = BACKSLASH if any(sign < " " for sign in text) else hint
     raise AudioError(f"{shown(path)} is not there, nor in {INPUT_FOLDER}: {hint}.")
@@ -187,21 +181,13 @@ def shown(path: Source) -> str:
 
 
 def _read(path: Path) -> Sound:
-    name, fault = shown(path), ""
+    name = shown(path)
     try:
         samples, rate, fault = _decode(path)
     except (av.FFmpegError, OSError, ValueError, IndexError, AttributeError) as error:
-        no_sound = isinstance(error, IndexError)  # there is no such stream
-        kind = "it has no sound in it" if no_sound else "its kind is not known"
-        reason = getattr(error, "strerror", None) or kind
-        try:  # libsndfile reads an AIFF whose recorder died, and some relics
-            with path.open("rb") as file:
-                if file.read(1) in b"\xffIR":  # an MP3 or WAV, of which it would talk
-                    raise ValueError
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, OSError, ValueError, TypeError):
-            text = f"{name} cannot be read ({reason}): export it as WAV."
-            raise AudioError(text) from None
+        reason = getattr(error, "strerror", None) or "no sound of a known kind is in it"
+        text = f"{name} cannot be read ({reason}): export it as WAV."
+        raise AudioError(text) from None
     if not len(samples):
         raise AudioError(f"{name} is empty or was never finished: record it again.")
     if fault:
@@ -384,7 +370,7 @@ def join(sounds: Sequence[Sound]) -> Sound:
 
 
 def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
-    """Take the liveliest stretch of a sound: where its level rises most, in sum.
+    """Take the loudest stretch of a sound: where it has most energy.
 
     Parameters
     ----------
@@ -401,16 +387,11 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     if type(seconds) not in (int, float) or not seconds > 0:
         raise AudioError(f"A stretch of {seconds!r} s does not work: use more than 0.")
     n_samples = max(2, round(min(seconds, sound.duration) * sound.rate))
-    if n_samples >= len(sound.samples):
-        return sound
-    step = min(sound.rate // 20, n_samples)  # 50 ms
-    steps = sound.samples[: len(sound.samples) // step * step]
-    power = np.square(np.linalg.norm(steps.reshape(-1, step * steps.shape[1]), axis=1))
-    level_db = 10 * np.log10(power / (power.max() + 1e-20) + 1e-4)  # noise is no life
-    rises = np.maximum(np.diff(level_db, prepend=level_db[0]), 0)
-    inside = np.ones(n_samples // step)
-    start = int(np.convolve(rises, inside, "valid").argmax()) * step
-    start = min(start, len(sound.samples) - n_samples)
+    step = min(n_samples, sound.rate // 20)  # 50 ms
+    edges = np.arange(0, len(sound.samples), step)
+    energy = np.add.reduceat(np.square(sound.samples).sum(axis=1), edges)
+    start = np.convolve(energy, np.ones(n_samples // step), "valid").argmax() * step
+    start = min(int(start), len(sound.samples) - n_samples)
     moved = ((begin - start / sound.rate, name) for begin, name in sound.files)
     files = tuple(file for file in moved if file[0] < seconds)
     return Sound(sound.samples[start : start + n_samples], sound.rate, files)
@@ -432,7 +413,7 @@ def check_output(path: str | Path, *, inputs: Sequence[Source] = ()) -> Path:
     Path
         The same, with the home folder for a ``~``.
     """
-    name, path = shown(path), at_home(path)
+    name, path = shown(path), Path(os.path.expanduser(str(path)))  # noqa: PTH111
     if any(character < " " for character in str(path)):
         raise AudioError(f"{name} cannot be written: {BACKSLASH}.")
     if path.suffix.lower() != ".wav":
@@ -443,19 +424,7 @@ def check_output(path: str | Path, *, inputs: Sequence[Source] = ()) -> Path:
     return path
 
 
-def at_home(path: str | Path) -> Path:
-    """Read a name to write, with the home folder for a ``~``."""
-    text = str(path)
-    return Path(text).expanduser() if text.startswith("~/") else Path(text)
-
-
-def save(
-    path: str | Path,
-    sound: Sound,
-    *,
-    inputs: Sequence[Source] = (),
-    made_of: Mapping[str, object] | None = None,
-) -> Path:
+def save(path: str | Path, sound: Sound, *, inputs: Sequence[Source] = ()) -> Path:
     """Write a sound as WAV: whole or not at all, and never over another.
 
     The first take has the given name, the next that differs has ``_2`` behind it, and
@@ -468,8 +437,6 @@ def save(
     sound : Sound
     inputs : sequence of sources, optional
         Sounds that were read.
-    made_of : dict, optional
-        Settings, to be told in a text beside it, ``bell_to_bird.txt``.
 
     Returns
     -------
@@ -484,16 +451,13 @@ def save(
     """
     path = check_output(path, inputs=inputs)
     check(sound, name=f"The sound for {shown(path)}")
-    filecmp.clear_cache()  # it trusts times, which takes of one moment share
     with beside(path) as part:
         soundfile.write(part, sound.samples, sound.rate, "PCM_24", format="WAV")
-        take, numbers = path, count(2)
-        while take.exists() and not filecmp.cmp(part, take, shallow=False):
-            take = path.with_stem(f"{path.stem}_{next(numbers)}")
+        take, number = path, 1
+        while take.exists() and take.read_bytes() != part.read_bytes():
+            number += 1
+            take = path.with_stem(f"{path.stem}_{number}")
         part.replace(take)
-    if made_of:
-        lines = [f"{name} = {value!r}\n" for name, value in made_of.items()]
-        write(take.with_suffix(".txt"), "".join(lines))
     return take
 
 

@@ -125,8 +125,6 @@ WHOLE = {
     "streamed": wav(size=2**32 - 1),
     "streamed by another": wav(size=2**31 - 1),
     "RF64, its recorder died": wav(size=2**32 - 1, kind=b"RF64", ds64=DS64),
-    "AIFF, its recorder died": aiff(size=0, n_samples=0)[:-8000] + aiff()[-8000:],
-    "AIFF, streamed": aiff(size=2**32 - 1, n_samples=2**32 - 1),
     "a chunk behind": encoded("WAV") + b"LIST\4\0\0\0INFO",
     "tags behind": wav() + b"ID3\3" + bytes(50) + b"TAG" + bytes(125),
     "WAV, an old tag behind": wav() + b"TAG" + bytes(125),
@@ -195,6 +193,7 @@ UNREADABLE = {
     "text": b"These are words, not sounds.\n" * 100,
     "zeros": bytes(5000),
     "no samples": wav()[:44],
+    "AIFF, its recorder died": aiff(size=0, n_samples=0),
     "no channels": wav(channels=0),
     "too many channels": wav(channels=65),
     "silence": encoded("WAV", samples=0 * NOISE.samples),
@@ -331,10 +330,10 @@ def test_in_a_folder_all_sounds_are_read_and_one_warning_names_the_rest(folder):
     assert [is_one_sentence(warning.message) for warning in warned] == [True]
 
 
-def test_a_list_of_which_nothing_can_be_read_says_how_many_and_why():
+def test_a_list_of_which_nothing_can_be_read_says_why():
     for name in ("a.txt", "b.txt"):
         Path(name).write_bytes(b"no sound")
-    with refused(r"^None of 2 files can be read: a\.txt cannot be read \(Invalid data"):
+    with refused(r"^a\.txt cannot be read \(Invalid data"):
         load(["a.txt", "b.txt"])
 
 
@@ -419,18 +418,18 @@ def test_samples_that_cannot_be_written_to_are_left_as_they_are():
 
 
 @pytest.mark.parametrize("seconds", [2, 1.03])
-def test_an_excerpt_is_the_liveliest_stretch(seconds):
+def test_an_excerpt_is_the_loudest_stretch(seconds):
     samples = np.zeros((4 * RATE, 1), np.float32)
-    samples[: 2 * RATE, 0] = 1e-3 * (np.arange(2 * RATE) // 400 % 2)  # a rustle
-    samples[::-1][: RATE // 2 : 800] = 1.0  # the last sample, too
+    samples[:RATE:800] = 1.0
+    samples[::-1][: RATE // 2 : 400] = 1.0  # the last sample, too
     some = sound.excerpt(Sound(samples, RATE), seconds=seconds).samples
     assert len(some) == round(seconds * RATE)
-    assert (some == 1).sum() == 5
+    assert (some == 1).sum() == 10
 
 
 def test_an_excerpt_knows_its_files():
     samples = np.full((3 * RATE, 1), 0.01, np.float32)
-    samples[2 * RATE :][np.arange(RATE) // 800 % 2 == 1] = 1  # loud for .1 s, from 2.1
+    samples[2 * RATE + RATE // 10 :] = 1
     parts = [Sound(noise(), RATE, ((0.0, "a"),)), Sound(samples, RATE, ((0.0, "b"),))]
     some = sound.excerpt(sound.join(parts), seconds=1)
     *_, (begin, name) = some.files
@@ -440,7 +439,7 @@ def test_an_excerpt_knows_its_files():
 
 @pytest.mark.parametrize("seconds", [None, 60, np.inf])
 def test_a_sound_that_is_short_enough_stays_whole(seconds):
-    assert sound.excerpt(NOISE, seconds=seconds) is NOISE
+    assert sound.excerpt(NOISE, seconds=seconds).duration == NOISE.duration
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 0.01])
