@@ -6,7 +6,6 @@ itself has timbre and motion 1, structure and melody about 0.
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,12 +21,11 @@ from scipy.spatial.distance import pdist, squareform
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from helpers import sound as sounds
-from helpers.convolution import Dial, check_settings, prepare, render
+from helpers.convolution import Dial, check_settings, predictive_convolution
 from helpers.finishing import check_finishing, finish
 from helpers.melody import OCTAVES, fold, to_unit_length
 from helpers.models import Model
-from helpers.sound import AudioError, Sound, Source
+from helpers.sound import AudioError, Sound, Source, load, resample, save, write
 from helpers.spectrum import mel_bands
 
 RATE, SECONDS = 44100, 60  # a minute tells enough
@@ -38,7 +36,7 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under the highest are not heard
 FLATNESS_EDGES = (150, 300, 600, 1200, 2400, 4800, 9600, 16000)  # Hz
 SCORES = ["timbre", "motion", "structure", "envelope", "onsets", "shape", "melody"]
-COLUMNS = ["file", "model", "pair", *SCORES]
+COLUMNS = ["file", "model", "pair", *SCORES, "error"]
 
 
 def features(sound: Sound, *, peak: bool = False) -> SimpleNamespace:
@@ -61,7 +59,7 @@ def features(sound: Sound, *, peak: bool = False) -> SimpleNamespace:
         as from `helpers.melody.fold`.
     """
     first = Sound(sound.samples[: sound.rate * SECONDS], sound.rate)
-    samples = sounds.resample(first, rate=RATE).samples.mean(axis=1, dtype=float)
+    samples = resample(first, rate=RATE).samples.mean(axis=1, dtype=float)
     if peak:
         samples /= max(np.abs(samples).max(initial=0), 1e-12)
     samples = np.pad(samples, (0, max(0, SHORT.m_num - len(samples))))
@@ -87,16 +85,14 @@ def _db(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power)
 
 
-def score(
-    out: Sound, a: Sound | SimpleNamespace, b: Sound | SimpleNamespace
-) -> dict[str, float]:
+def score(out: Sound, a: Sound, b: Sound) -> dict[str, float]:
     """Score a result against the sounds that it was made from.
 
     Parameters
     ----------
     out : Sound
         The result, as long as B.
-    a, b : Sound, or what `features` found of it
+    a, b : Sound
 
     Returns
     -------
@@ -112,8 +108,7 @@ def score(
         - ``melody``: how far B's pitch is heard, 0 as by chance, 1 as in B. nan where B
           has but one note, or none.
     """
-    out = features(out, peak=True)
-    a, b = (features(one) if isinstance(one, Sound) else one for one in (a, b))
+    out, a, b = features(out, peak=True), features(a), features(b)
     frames = np.flatnonzero(b.active)[::4]
     far = np.triu_indices(len(frames), 4)  # what lies near each other is alike anyway
     bands = out.bands_db, b.bands_db
@@ -205,7 +200,7 @@ def render_all(
     -------
     DataFrame
         A row for each result, the highest mean of timbre, motion and structure first:
-        file, model, pair, the `SCORES` and, where anything failed, error.
+        file, model, pair, the `SCORES`, and error, which says what went wrong.
 
     Raises
     ------
@@ -215,65 +210,56 @@ def render_all(
     """
     if isinstance(models, str) or not models:
         raise AudioError(f"{models!r} lists no models: write names in brackets.")
-    if not isinstance(models, Mapping):
-        models = {model: model for model in models}
+    models = models if isinstance(models, Mapping) else {name: name for name in models}
     finishing, folder = finishing or {}, Path(folder).expanduser()
     for model in models.values():
         check_settings(model, **settings)
     check_finishing(**finishing)
-    with sounds.beside(folder / "scoreboard.csv") as part:
-        part.touch()
+    write(folder / "scoreboard.csv", "")
     # Warnings' filters and BLAS's threads are one for the whole process: of models that
     # change them side by side, the last to leave may restore what was not there before.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="sklearn")  # as `models.fit` means it
-        how = {"models": models, "folder": folder, "finishing": finishing}
-        task = delayed(partial(render_pair, **how, **settings))
-        tasks = [task(*pair) for pair in pairs.items()]
-        parts = Parallel(-1, prefer="threads", return_as="generator")(tasks)
-        rows = [row for part in tqdm(parts, "pairs", len(tasks)) for row in part]
-    board = pd.DataFrame(rows)
-    board = board.reindex(columns=[*COLUMNS, *board.columns.difference(COLUMNS)])
+        how = {"folder": folder, "finishing": finishing} | settings
+        tasks = [
+            delayed(render_one)(*pair, *named_model, **how)
+            for pair in pairs.items()
+            for named_model in models.items()
+        ]
+        done = Parallel(-1, prefer="threads", return_as="generator")(tasks)
+        rows = list(tqdm(done, "sounds", len(tasks)))
+    board = pd.DataFrame(rows, columns=COLUMNS)
+    # What failed has no scores, and comes last.
     best = board[["timbre", "motion", "structure"]].mean(axis=1)
-    best = best.sort_values(ascending=False, kind="stable")  # what failed comes last
-    board = board.loc[best.index].reset_index(drop=True)
-    sounds.write(folder / "scoreboard.csv", board.to_csv(index=False))
-    if "error" in board:
+    board = board.loc[best.sort_values(ascending=False, kind="stable").index]
+    write(folder / "scoreboard.csv", board.to_csv(index=False))
+    if board["error"].any():
         warnings.warn("Sounds failed: see the column error.", stacklevel=2)
-    return board
+    return board.reset_index(drop=True)
 
 
-def render_pair(
+def render_one(
     pair: str,
     sources: Sequence[Source | Sound],
+    name: str,
+    model: Model,
     *,
-    models: Mapping[str, Model],
     folder: Path,
     finishing: Mapping[str, float],
-    n_fft: int = 2048,
-    hop_length: int = 512,
-    **dials: Dial,
-) -> list[dict]:
-    """Render one pair with every model; give rows of the scoreboard, see `render_all`.
+    **settings: int | Dial,
+) -> dict:
+    """Render a pair with a model; give a row of the scoreboard, see `render_all`.
 
-    Whatever goes wrong is told in a row, not to stop the others.
+    Whatever goes wrong is told in the row, not to stop the others.
     """
-    rows = [{"model": name, "pair": pair} for name in models]
+    row = {"model": name, "pair": pair}
     try:
         a, b = (
-            x if isinstance(x, Sound) else sounds.load(x, leave_out=y)
-            for x, y in (sources, sources[::-1])
+            one if isinstance(one, Sound) else load(one, leave_out=other)
+            for one, other in (sources, sources[::-1])
         )
-        prepared = prepare(a, b, n_fft=n_fft, hop_length=hop_length)
-        heard = features(a), features(b)
+        sound = predictive_convolution(a, b, model=model, **settings)
+        take = save(folder / f"{name}_{pair}.wav", finish(sound, **finishing))
+        return row | {"file": take.name} | score(sound, a, b)
     except Exception as error:
-        return [row | {"error": str(error) or repr(error)} for row in rows]
-    for row, (name, model) in zip(rows, models.items(), strict=True):
-        try:
-            sound, _ = render(prepared, model, **dials)
-            finished = finish(sound, **finishing)
-            take = sounds.save(folder / f"{name}_{pair}.wav", finished)
-            row |= {"file": take.name} | score(sound, *heard)
-        except Exception as error:
-            row["error"] = str(error) or repr(error)
-    return rows
+        return row | {"error": str(error) or repr(error)}
