@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from helpers import frames, melody, models, spectrum
 from helpers.bins import convolve_bins
 from helpers.gesture import apply_gain, gesture_gain
-from helpers.models import Model
 from helpers.path import FramePath
 from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, resample
 
@@ -66,7 +65,7 @@ def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
 
 
 def check_settings(
-    model: Model, *, n_fft: int = 2048, hop_length: int = 512, **dials: Dial
+    model: models.Model, *, n_fft: int = 2048, hop_length: int = 512, **dials: Dial
 ) -> None:
     """Raise the `AudioError` that `predictive_convolution` would, before any work."""
     models.find_model(model)
@@ -121,34 +120,31 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
-        fitted = fit_path(models.NEAREST_PATH, a, described_a, numbers)
+        fitted = fit_path(models.NEAREST_PATH, described_a, numbers)
         # Turned onto few of many short sounds, B would find only these.
-        known, turn = described_a[numbers], share_of_long(a, numbers) == 1
-        aligned = frames.align(described_b, known, fitted, turn=turn)
+        turn = share_of_long(a, numbers) == 1
+        aligned = frames.align(described_b, described_a[numbers], fitted, turn=turn)
     return Pair(a, b, dry, stft, described_a, described_b, numbers, aligned)
 
 
 def share_of_long(a: Sound, numbers: np.ndarray) -> float:
-    """Tell how long the files of A are that frames come from: 1 is long enough."""
+    """Tell how long the files of A are that frames come from: 1 is long enough.
+
+    Where they are short, jumps are to cost so much less.
+    """
     return min(1, len(numbers) / len(a.files) / LONG_FRAMES) if len(a.files) > 1 else 1
 
 
-def fit_path(
-    model: FramePath, a: Sound, described: np.ndarray, numbers: np.ndarray
-) -> FramePath:
-    """Fit a copy of a `FramePath` to some frames of A; its targets are their numbers.
-
-    Where A is made of short files, jumps cost less.
-    """
-    starts = spectrum.starts_of(numbers)
-    jump_cost = model.jump_cost * share_of_long(a, numbers)
-    model = clone(model).set_params(groups=frames.GROUPS, jump_cost=jump_cost)
-    return model.fit(frames.weigh(described[numbers]), numbers, starts=starts)
+def fit_path(model: FramePath, described: np.ndarray, numbers: np.ndarray) -> FramePath:
+    """Fit a copy of a model to some frames of A; its targets are their numbers."""
+    model = clone(model).set_params(groups=frames.GROUPS)
+    weighed = frames.weigh(described[numbers])
+    return model.fit(weighed, numbers, starts=spectrum.starts_of(numbers))
 
 
 def render(
     pair: Pair,
-    model: Model = "nearest_path",
+    model: models.Model = "nearest_path",
     *,
     blend: Dial = 1.0,
     continuity: Dial = 0.5,
@@ -186,9 +182,9 @@ def render(
     stretching = along(continuity, seconds, name="continuity")
     leading = along(melody, seconds, name="melody")
     dynamics = along(dynamics, seconds, name="dynamics")
-    borrowed = None
     with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
         if recipe == "bins":
+            borrowed = None
             sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft)
         else:
             if isinstance(regressor, FramePath):
@@ -197,13 +193,13 @@ def render(
                 borrowed, picked = choose(pair, regressor, price, leading=leading)
             else:
                 _, picked = choose(pair, models.NEAREST_PATH, 1.0, leading=0 * leading)
-                picked = averaged_frames(pair, regressor, picked)
+                borrowed, picked = None, averaged_frames(pair, regressor, picked)
             sound = put_together(pair, picked, dynamics=dynamics)
-            form = {"share": dynamics, "stft": pair.stft}
-            gain_db = gesture_gain(sound, pair.b, pair.described_b, **form)
+            gain_db = gesture_gain(
+                sound, pair.b, pair.described_b, stft=pair.stft, share=dynamics
+            )
             sound = apply_gain(sound, gain_db)
-        name = model if isinstance(model, str) else type(model).__name__
-        check(sound, name=f"What {name} predicts")
+        check(sound, name="What the model predicts")
         return mix(pair.dry, sound, blend, stft=pair.stft), borrowed
 
 
@@ -231,9 +227,11 @@ def choose(
         ``(n_channels_a, n_rows, n_bins)``.
     """
     asked = frames.weigh(pair.aligned)
+    jump_cost = model.jump_cost * share_of_long(pair.a, pair.numbers)
+    model = clone(model).set_params(jump_cost=jump_cost)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
-        fitted = fit_path(model, pair.a, pair.described_a, pair.numbers)
+        fitted = fit_path(model, pair.described_a, pair.numbers)
         borrowed = pair.numbers[fitted.path(asked, price)]
         return borrowed, borrowed_frames(pair, borrowed)
     numbers = frames.spread_evenly(pair.numbers, MOST_SUNG)
@@ -241,9 +239,7 @@ def choose(
     voices = melody.transpose(numbers, stft=pair.stft)
     weighed = frames.weigh(pair.described_a[numbers])
     known = melody.describe_voices(weighed, tones, voices)
-    groups = (*frames.GROUPS, leads.shape[1], 1)
-    jump_cost = model.jump_cost * share_of_long(pair.a, numbers)
-    fitted = clone(model).set_params(groups=groups, jump_cost=jump_cost)
+    fitted = clone(model).set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
     fitted.fit(known, voices["row"], starts=voices["start"])
     sung = voices.iloc[fitted.path(melody.ask_for_notes(asked, leads), price)]
     borrowed = numbers[sung["row"]]
@@ -338,7 +334,7 @@ def predictive_convolution(
     a: Sound,
     b: Sound,
     *,
-    model: Model = "nearest_path",
+    model: models.Model = "nearest_path",
     n_fft: int = 2048,
     hop_length: int = 512,
     **dials: Dial,
