@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers import frames, melody, models, spectrum
 from helpers.bins import convolve_bins
-from helpers.gesture import apply_gain, gesture_gain
+from helpers.gesture import apply_gain, gesture_gain, points_of
 from helpers.path import FramePath
 from helpers.sound import AudioError, Sound, block_offset, check, fade, mono, resample
 
@@ -195,10 +195,9 @@ def render(
                 _, picked = choose(pair, models.NEAREST_PATH, 1.0, leading=0 * leading)
                 borrowed, picked = None, averaged_frames(pair, regressor, picked)
             sound = put_together(pair, picked, dynamics=dynamics)
-            gain_db = gesture_gain(
-                sound, pair.b, pair.described_b, stft=pair.stft, share=dynamics
-            )
-            sound = apply_gain(sound, gain_db)
+            gain_db = gesture_gain(sound, pair.b, pair.described_b, stft=pair.stft)
+            points = points_of(sound) / sound.rate
+            sound = apply_gain(sound, gain_db * np.interp(points, seconds, dynamics))
         check(sound, name="What the model predicts")
         return mix(pair.dry, sound, blend, stft=pair.stft), borrowed
 

@@ -4,13 +4,11 @@ All gains are in dB and the same for all channels, with a point every 3 ms; but
 `articulate` has one for each frame.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import ShortTimeFFT, find_peaks
 
@@ -65,24 +63,12 @@ def fine_power(sound: Sound) -> np.ndarray:
 
 def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
     """Turn a sound up and down along a curve through points, ``(n_points,)``."""
-    curve = smooth_curve(points_of(sound), gain_db)
-    samples = np.empty_like(sound.samples)
+    points, samples = points_of(sound), np.empty_like(sound.samples)
     for first in range(0, len(samples), BLOCK):
         places = np.arange(first, min(first + BLOCK, len(samples)))
-        gain = 10 ** (curve(places).astype(np.float32) / 20)
+        gain = 10 ** (np.interp(places, points, gain_db) / 20)
         samples[places] = sound.samples[places] * gain[:, np.newaxis]
     return replace(sound, samples=samples)
-
-
-def smooth_curve(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Give a cubic curve through points: corners would add sidebands to a sound.
-
-    Beyond the points, where a cubic flies off, it stays as it is at their end.
-    """
-    if len(x) == 1:
-        return lambda places: np.full(len(places), y[0])
-    curve = CubicSpline(x, y)
-    return lambda places: curve(places.clip(x[0], x[-1]))
 
 
 def find_strokes(power: np.ndarray) -> np.ndarray:
@@ -200,12 +186,7 @@ def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray
 
 
 def gesture_gain(
-    sound: Sound,
-    b: Sound,
-    described_b: np.ndarray,
-    *,
-    stft: ShortTimeFFT,
-    share: np.ndarray | float = 1.0,
+    sound: Sound, b: Sound, described_b: np.ndarray, *, stft: ShortTimeFFT
 ) -> np.ndarray:
     """Find the gain that gives a sound B's gesture: follow, articulate, duck.
 
@@ -219,8 +200,6 @@ def gesture_gain(
         All frames of B, as from `helpers.frames.describe`.
     stft : ShortTimeFFT
         That they were described with.
-    share : float or ndarray of shape (n_frames,), default 1
-        How far the gesture is to be B's, from 0 to 1.
 
     Returns
     -------
@@ -238,10 +217,8 @@ def gesture_gain(
     # As the sound will be once it follows, without measuring it again.
     described[:, LOUDNESS] += np.interp(middles, seconds, gain_db)
     described[:, LOUDNESS] -= described[:, LOUDNESS].max()
-    gain_db += smooth_curve(middles, articulate(described, described_b))(seconds)
+    gain_db += np.interp(seconds, middles, articulate(described, described_b))
 
     own *= 10 ** (gain_db / 10)
     over_db = 10 * np.log10(own / wanted.max() + 1e-20) - OVER_DB
-    gain_db += duck(own, wanted, strokes) - np.maximum(over_db, 0)
-    share = np.broadcast_to(share, len(middles))
-    return gain_db * np.interp(seconds, middles, share)
+    return gain_db + duck(own, wanted, strokes) - np.maximum(over_db, 0)
