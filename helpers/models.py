@@ -14,7 +14,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.path import FramePath
@@ -49,7 +49,6 @@ BINS = {  # a row for each bin of each frame, as in the original idea
 }
 CATALOGUE = FRAMES | BINS
 DIALS = ("blend", "continuity", "melody", "dynamics")
-
 
 Model = str | RegressorMixin  # a name in the catalogue, or a regressor of one's own
 
@@ -123,8 +122,7 @@ def fit_magnitudes(
 
     The thousand bins of a frame are far from independent: 40 principal components sum
     them up, and a model that takes one target at a time is fitted to each. Columns are
-    brought to one scale first, for many models stumble over different ones; not so for
-    a pipeline, which has ways of its own.
+    brought to one scale first, for many models stumble over different ones.
 
     Parameters
     ----------
@@ -144,8 +142,7 @@ def fit_magnitudes(
     AudioError
         As `fit`.
     """
-    if not isinstance(model, Pipeline):
-        model = make_pipeline(StandardScaler(), model)
+    model = make_pipeline(StandardScaler(), model)
     components = PCA(min(40, *magnitudes.shape), random_state=0)
     summed_up = {"transformer": components, "check_inverse": False}
     try:
