@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 BLOCK_VALUES = 2**18  # distances that are in work at a time
+N_RECENT = 60  # rows: .7 s, where they are 512 samples apart at 44.1 kHz
 
 
 class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -19,30 +20,22 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     jump_cost : float, default 0
-        Price of not going on. A distance of 1 is how far the known rows lie, on the
-        whole, from their mean. More makes longer stretches.
+        Price of not going on. More makes longer stretches.
     return_cost : float, default 0
         What a jump costs on top, times how much of what was lately played is played
-        again by going there: the share of the last `n_recent` rows, older ones fading,
-        in which the way that was cheapest was at that row or up to `n_recent` after it.
-    n_recent : int, default 60
-        Some 0.7 s, where rows are 512 samples apart at 44.1 kHz.
-    power : float, default 1
-        Distances are raised to it. Below 1, a row that is twice as far off is not twice
-        as bad, and a stretch is not left for one bad row in it.
+        again by going there: the share of the last 60 rows, older ones fading, in which
+        the way that was cheapest was at that row or up to 60 after it.
     groups : sequence of int, optional
-        How many columns form each group; by default all are one. The distance is
-        Euclid's in the first group. The lengths of the differences in further groups
-        are added as they are, without that unit and that `power`.
+        How many columns form each group; by default all are one. A row costs the root
+        of its distance in the first group, 1 where it is as far off as the known rows
+        lie, on the whole, from their mean: a row that is twice as far off is not twice
+        as bad, and a stretch is not left for one bad row in it. The lengths of the
+        differences in further groups are added as they are.
     """
 
-    def __init__(
-        self, jump_cost=0.0, return_cost=0.0, n_recent=60, power=1.0, groups=None
-    ):
+    def __init__(self, jump_cost=0.0, return_cost=0.0, groups=None):
         self.jump_cost = jump_cost
         self.return_cost = return_cost
-        self.n_recent = n_recent
-        self.power = power
         self.groups = groups
 
     def fit(self, X, y, starts=None):  # noqa: N803 scikit-learn's names
@@ -109,8 +102,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             left[t] = best, began[best]
             np.subtract(cost[:-1], cost[best], out=going_on[1:])
             going_on[starts] = np.inf
-            played *= 1 - 1 / self.n_recent
-            played[max(0, best + 1 - self.n_recent) : best + 1] += 1 / self.n_recent
+            played *= 1 - 1 / N_RECENT
+            played[max(0, best + 1 - N_RECENT) : best + 1] += 1 / N_RECENT
             jumping = price[t] * (self.jump_cost + self.return_cost * played)
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
@@ -122,9 +115,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         n_block = max(1, BLOCK_VALUES // len(self.known_[0]))
         for first in range(0, len(X), n_block):
             places, *extras = self._split(X[first : first + n_block])
-            block = _lengths(places / self.unit_, self.known_[0])
-            if self.power != 1:
-                block **= self.power
+            block = np.sqrt(_lengths(places / self.unit_, self.known_[0]))
             for asked, known in zip(extras, self.known_[1:], strict=True):
                 block += _lengths(asked, known)
             yield from block

@@ -32,15 +32,15 @@ def reference(model, known, asked, price):
     away = np.split(asked[:, np.newaxis] - known, groups, axis=2)
     places, *prices = (np.linalg.norm(group, axis=2) for group in away)
     unit = np.sqrt(np.split(known, groups, axis=1)[0].var(axis=0).sum())
-    distance = sum(prices, (places / unit) ** model.power)
+    distance = sum(prices, (places / unit) ** 0.5)
     cost, came_from, played = [distance[0]], [], []
     for t in range(1, len(asked)):
         best, step = cost[-1].argmin(), []
         played.append(best)
-        fading = (1 - 1 / model.n_recent) ** np.arange(t)[::-1]
+        fading = (1 - 1 / module.N_RECENT) ** np.arange(t)[::-1]
         for row in range(len(known)):
-            led_there = np.isin(np.subtract(played, row), range(model.n_recent))
-            heard = (fading * led_there).sum() / model.n_recent
+            led_there = np.isin(np.subtract(played, row), range(module.N_RECENT))
+            heard = (fading * led_there).sum() / module.N_RECENT
             jump = price[t] * (model.jump_cost + model.return_cost * heard)
             ways = {best: cost[-1][best] + jump}
             if row > 0 and not model.starts_[row]:
@@ -60,15 +60,16 @@ SETTINGS = [
     {"jump_cost": 0},
     {"jump_cost": 0.3},
     {"jump_cost": 3},
-    {"jump_cost": 0.3, "return_cost": 0.5, "n_recent": 4},
-    {"jump_cost": 0.3, "power": 0.5, "groups": (2, 1, 1)},
+    {"jump_cost": 0.3, "return_cost": 0.5},
+    {"jump_cost": 0.3, "groups": (2, 1, 1)},
     {"jump_cost": 0.5, "starts": np.arange(30) % 7 == 0},
 ]
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_the_path_is_the_cheapest_in_a_table_of_all_ways(settings, seed):
+def test_the_path_is_the_cheapest_in_a_table_of_all_ways(settings, seed, monkeypatch):
+    monkeypatch.setattr(module, "N_RECENT", 4)
     known, asked = rows(30, seed=seed), rows(40, seed=seed + 10)
     price = np.random.default_rng(seed).choice([0, 0.5, 1, 2], 40)
     model = fitted(known, **settings)
@@ -100,11 +101,12 @@ def test_a_path_never_goes_on_to_a_start():
     assert 5 not in path[1:]
 
 
-def test_what_was_just_played_is_not_played_again():
+def test_what_was_just_played_is_not_played_again(monkeypatch):
+    monkeypatch.setattr(module, "N_RECENT", 9)
     known = np.tile(rows(10), (4, 1))  # the same ten rows, over and over
     asked = known[np.arange(200) % 5]  # the first five of them, over and over
     for return_cost, repeats in ((0, True), (10, False)):
-        path = fitted(known, return_cost=return_cost, n_recent=9).predict(asked)
+        path = fitted(known, return_cost=return_cost).predict(asked)
         leaps = np.diff(path)[np.diff(path) != 1]
         assert ((leaps <= 0) & (leaps > -9)).any() == repeats
 
