@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from helpers.convolution import Dial, check_settings, predictive_convolution
 from helpers.finishing import check_finishing, finish
-from helpers.melody import OCTAVES, fold, to_unit_length
+from helpers.melody import fold, to_unit_length
 from helpers.models import Model
 from helpers.sound import AudioError, Sound, Source, load, resample, save, write
 from helpers.spectrum import mel_bands
@@ -77,7 +77,7 @@ def features(sound: Sound, *, peak: bool = False) -> SimpleNamespace:
         loudness_db=np.maximum(loudness_db, loudness_db.max() - RANGE_DB),
         active=loudness_db > loudness_db.max() - ACTIVE_DB,
         descriptor=np.column_stack([cepstrum, *flatness_db]),
-        chroma=fold(level_db, delta_f=LONG.delta_f, n_octaves=OCTAVES),
+        chroma=fold(level_db, delta_f=LONG.delta_f),
     )
 
 

@@ -19,7 +19,7 @@ PITCH_COST = 1.5  # of another note, where a distance of 1 is as far as A is wid
 TRANSPOSE_COST = 0.15  # a semitone
 
 
-def fold(level_db: np.ndarray, *, delta_f: float, n_octaves: int) -> np.ndarray:
+def fold(level_db: np.ndarray, *, delta_f: float) -> np.ndarray:
     """Read spectra off at all pitches; lay what stands out of them, by octaves.
 
     Parameters
@@ -27,8 +27,6 @@ def fold(level_db: np.ndarray, *, delta_f: float, n_octaves: int) -> np.ndarray:
     level_db : ndarray of shape (n_rows, n_bins)
     delta_f : float
         From one bin to the next, in Hz.
-    n_octaves : int
-        From 100 Hz on.
 
     Returns
     -------
@@ -36,7 +34,7 @@ def fold(level_db: np.ndarray, *, delta_f: float, n_octaves: int) -> np.ndarray:
         Chroma (Fujishima 1999): in dB over the spectrum's envelope, so that noise has
         next to none, octaves added, mean taken off.
     """
-    pitches = LOWEST * 2 ** (np.arange(n_octaves * PER_OCTAVE) / PER_OCTAVE)
+    pitches = LOWEST * 2 ** (np.arange(OCTAVES * PER_OCTAVE) / PER_OCTAVE)
     place = np.minimum(pitches / delta_f, level_db.shape[1] - 1.001)
     below = place.astype(int)
     part = place - below
@@ -72,8 +70,6 @@ def chroma(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarr
     """
     length = min(2 ** round(np.log2(0.093 * sound.rate)), 8 * stft.m_num)
     longer = ShortTimeFFT(hann(length, sym=False), stft.hop, stft.fs, phase_shift=None)
-    # What lies next to half the rate is no pitch but the end of the spectrum.
-    n_octaves = int(np.clip(np.log2(0.45 * sound.rate / LOWEST), 1, OCTAVES))
     numbers = numbers + stft.p_min - longer.p_min  # the same moments, counted by it
     parts = []
     for rows in blocks(len(numbers)):
@@ -81,7 +77,7 @@ def chroma(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarr
         power = (np.abs(spectrum) ** 2).sum(axis=0)
         floor = 1e-9 * power.max(axis=1, keepdims=True) + 1e-20
         level_db = 10 * np.log10(power + floor)
-        parts.append(fold(level_db, delta_f=longer.delta_f, n_octaves=n_octaves))
+        parts.append(fold(level_db, delta_f=longer.delta_f))
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -121,14 +117,12 @@ def transpose(numbers: np.ndarray, *, stft: ShortTimeFFT) -> pd.DataFrame:
         ``semitones`` how far it is transposed, and ``start`` whether it goes on from
         nothing.
     """
-    row_of = np.full(numbers[-1] + 1, -1)  # of the frames in between there is none
-    row_of[numbers] = np.arange(len(numbers))
     copies = []
     for semitones in SEMITONES:
-        speed = 2 ** (semitones / 12)
-        on_tape = np.arange(numbers[0], numbers[-1] + 0.5, speed)
-        row = row_of[np.rint(on_tape).astype(int)]
-        known = np.flatnonzero(row >= 0)
+        on_tape = np.arange(numbers[0], numbers[-1] + 0.5, 2 ** (semitones / 12))
+        nearest = np.rint(on_tape)
+        row = np.searchsorted(numbers, nearest)
+        known = np.flatnonzero(numbers[row] == nearest)
         middle = (on_tape[known] + stft.p_min) * stft.hop
         copy = {"row": row[known], "middle": middle, "start": starts_of(known)}
         copies.append(pd.DataFrame(copy | {"semitones": semitones}))
