@@ -24,15 +24,6 @@ N_COLUMNS = 400  # of a spectrogram; a long sound is looked at in so many places
 PLAYED_SECONDS = 600  # of longer sounds only the beginning is in the page
 
 
-def draw_waveform(ax: Axes, sound: Sound, *, title: str, color: str) -> None:
-    """Draw how far a sound swings over time, in seconds; the widest channel counts."""
-    starts = np.unique(np.linspace(0, len(sound.samples) - 1, 1000).astype(int))
-    peaks = np.maximum.reduceat(np.abs(sound.samples).max(axis=1), starts)
-    ax.fill_between(starts / sound.rate, -peaks, peaks, color=color)
-    ax.set(xlabel="time (s)", ylabel="amplitude")
-    ax.set_title(title, parse_math=False)
-
-
 def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> None:
     """Draw a spectrogram: seconds, Hz on a log axis, dBFS; channels are averaged.
 
@@ -44,17 +35,14 @@ def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> None:
     numbers = np.unique(np.linspace(0, last, N_COLUMNS).astype(int))
     power = (np.abs(spectrum_of(sound, numbers, stft=stft)) ** 2).mean(axis=0)
     levels_db = 10 * np.log10(power / (stft.win.sum() / 2) ** 2 + 1e-12)
-    highest = min(16000, sound.rate / 2)
-    hertz = np.geomspace(min(60, highest / 4), highest, 160)
+    hertz = np.geomspace(60, min(16000, sound.rate / 2), 160)
     lowest = hertz * (hertz[0] / hertz[1]) ** 0.5  # of each row: half a step lower
     bins = np.rint(lowest / stft.delta_f).astype(int).clip(0, len(stft.f) - 1)
     rows_db = np.maximum.reduceat(levels_db, bins, axis=1)  # the loudest in a row
     look = {"vmin": -90, "vmax": 0, "cmap": "magma", "rasterized": True}
     ax.pcolormesh(seconds_of(numbers, stft=stft), hertz, rows_db.T, **look)
-    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log")
-    ticks = [tick for tick in (100, 300, 1000, 3000, 10000) if tick < highest]
-    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
-    ax.minorticks_off()
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log", ylim=(60, 16000))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set_title(title, parse_math=False)
 
 
@@ -78,11 +66,7 @@ def draw_spectrograms(axes: np.ndarray, sounds: Mapping[str, Sound]) -> None:
 
 
 def montage(
-    borrowed: np.ndarray | None,
-    a: Sound,
-    *,
-    stft: ShortTimeFFT,
-    duration: float = np.inf,
+    borrowed: np.ndarray | None, a: Sound, *, stft: ShortTimeFFT
 ) -> pd.DataFrame:
     """List the stretches of A that a result is made of.
 
@@ -95,8 +79,6 @@ def montage(
         That the frames were cut from.
     stft : ShortTimeFFT
         That they were cut with.
-    duration : float, optional
-        Of the result, in seconds: what hangs over its end is cut off.
 
     Returns
     -------
@@ -112,7 +94,8 @@ def montage(
     early = np.maximum(0, -np.minimum(start, in_a))
     begins, names = zip(*(a.files or [(0.0, "A")]), strict=True)
     file = np.maximum(np.searchsorted(begins, in_a, "right") - 1, 0)
-    end = min(duration, seconds_of(len(borrowed), stft=stft))
+    # The last frames begin within the result, and their middles lie behind it.
+    end = seconds_of(len(borrowed) - 1 - stft.m_num_mid // stft.hop, stft=stft)
     table = pd.DataFrame({"start": np.minimum(start + early, end)})
     table["length"] = np.diff(table["start"], append=end)
     table["file"] = np.array(names)[file]

@@ -170,6 +170,6 @@ def test_a_slider_is_turned_its_sound_plays_and_is_kept(page, project):
     link = page.get_by_role("link", name="output_audio/voice_to_later_2.wav")
     assert "continuity 0.25" in link.locator("..").inner_text()
     told = (project / "output_audio" / "voice_to_later_2.txt").read_text("utf-8")
-    assert "continuity = 0.25" in told
+    assert "'continuity': 0.25" in told
     for offenders in (COMPLAINTS, SILENT):
         await_none(page, offenders)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from ast import literal_eval
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,31 +134,29 @@ def play(until=None, *, changed=("", ""), **settings):
 
 
 def test_the_same_settings_give_the_same_file_and_others_another(folder):
-    takes = [play("draw_waveform", **NAMES, peak_db=db)["path"] for db in (-1, -6, -1)]
+    takes = [play("fill_between", **NAMES, peak_db=db)["path"] for db in (-1, -6, -1)]
     assert [take.name for take in takes] == ["a_to_b.wav", "a_to_b_2.wav", "a_to_b.wav"]
 
 
 def test_the_text_beside_a_take_makes_it_again(folder):
-    first = play("draw_waveform", **NAMES, continuity=0.2, peak_db=-3)["path"]
-    settings = {}
-    exec(first.with_suffix(".txt").read_text("utf-8"), settings)
-    del settings["__builtins__"]
-    assert play("draw_waveform", **settings)["path"] == first
+    first = play("fill_between", **NAMES, continuity=0.2, peak_db=-3)["path"]
+    settings = literal_eval(first.with_suffix(".txt").read_text("utf-8"))
+    assert play("fill_between", **settings)["path"] == first
 
 
 def test_a_folder_may_be_a_and_b_is_left_out_of_it(folder):
-    path = play("draw_waveform", fileA="input_audio", fileB="b.wav")["path"]
+    path = play("fill_between", fileA="input_audio", fileB="b.wav")["path"]
     assert path.name == "input_audio_to_b.wav"
     montage = pd.read_csv(path.with_name("input_audio_to_b_montage.csv"))
     assert {Path(name).name for name in montage["file"]} == {"a.wav"}
 
 
 def test_a_sound_may_be_crossed_with_itself(folder):
-    assert play("draw_waveform", fileA="a.wav", fileB="a.wav")["path"].exists()
+    assert play("fill_between", fileA="a.wav", fileB="a.wav")["path"].exists()
 
 
 def test_a_dial_that_the_model_does_not_know_is_named(folder, capsys):
-    play("draw_waveform", **NAMES, model="ridge")
+    play("fill_between", **NAMES, model="ridge")
     assert "ridge only knows: blend, dynamics." in capsys.readouterr().out
 
 
