@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-from scipy.ndimage import spline_filter1d
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin, clone
 from threadpoolctl import threadpool_limits
@@ -120,10 +118,12 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
-        fitted = fit_path(models.NEAREST_PATH, described_a, numbers)
+        known = described_a[numbers]
+        weighed = frames.weigh(known)
+        guide = fit_path(models.NEAREST_PATH, weighed, numbers, groups=frames.GROUPS)
         # Turned onto few of many short sounds, B would find only these.
         turn = share_of_long(a, numbers) == 1
-        aligned = frames.align(described_b, described_a[numbers], fitted, turn=turn)
+        aligned = frames.align(described_b, known, guide, turn=turn)
     return Pair(a, b, dry, stft, described_a, described_b, numbers, aligned)
 
 
@@ -135,11 +135,12 @@ def share_of_long(a: Sound, numbers: np.ndarray) -> float:
     return min(1, len(numbers) / len(a.files) / LONG_FRAMES) if len(a.files) > 1 else 1
 
 
-def fit_path(model: FramePath, described: np.ndarray, numbers: np.ndarray) -> FramePath:
-    """Fit a copy of a model to some frames of A; its targets are their numbers."""
-    model = clone(model).set_params(groups=frames.GROUPS)
-    weighed = frames.weigh(described[numbers])
-    return model.fit(weighed, numbers, starts=spectrum.starts_of(numbers))
+def fit_path(
+    model: FramePath, known: np.ndarray, numbers: np.ndarray, *, groups: Sequence[int]
+) -> FramePath:
+    """Fit a copy of a model to known rows; those whose numbers follow may go on."""
+    model = clone(model).set_params(groups=groups)
+    return model.fit(known, numbers, starts=spectrum.starts_of(numbers))
 
 
 def render(
@@ -225,36 +226,35 @@ def choose(
         Numbers of B's frames, some hundred at a time, and the spectra that they borrow,
         ``(n_channels_a, n_rows, n_bins)``.
     """
-    asked = frames.weigh(pair.aligned)
     jump_cost = model.jump_cost * share_of_long(pair.a, pair.numbers)
     model = clone(model).set_params(jump_cost=jump_cost)
+    asked = frames.weigh(pair.aligned)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
-        fitted = fit_path(model, pair.described_a, pair.numbers)
+        known = frames.weigh(pair.described_a[pair.numbers])
+        fitted = fit_path(model, known, pair.numbers, groups=frames.GROUPS)
         borrowed = pair.numbers[fitted.path(asked, price)]
-        return borrowed, borrowed_frames(pair, borrowed)
-    numbers = frames.spread_evenly(pair.numbers, MOST_SUNG)
-    tones = melody.to_unit_length(melody.chroma(pair.a, numbers, stft=pair.stft))
-    voices = melody.transpose(numbers, stft=pair.stft)
+        return borrowed, borrowed_frames(pair, borrowed, pair.a, borrowed)
+    numbers = pair.numbers[pair.numbers < pair.numbers[0] + MOST_SUNG]
     weighed = frames.weigh(pair.described_a[numbers])
-    known = melody.describe_voices(weighed, tones, voices)
-    fitted = clone(model).set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
-    fitted.fit(known, voices["row"], starts=voices["start"])
+    choir, voices = melody.transpose(pair.a, numbers, stft=pair.stft)
+    known = melody.describe_voices(weighed, choir, voices, stft=pair.stft)
+    groups = (*frames.GROUPS, leads.shape[1], 1)
+    fitted = fit_path(model, known, voices["number"], groups=groups)
     sung = voices.iloc[fitted.path(melody.ask_for_notes(asked, leads), price)]
     borrowed = numbers[sung["row"]]
-    return borrowed, borrowed_frames(pair, borrowed, sung)
+    return borrowed, borrowed_frames(pair, borrowed, choir, sung["number"].to_numpy())
 
 
 def borrowed_frames(
-    pair: Pair, borrowed: np.ndarray, sung: pd.DataFrame | None = None
+    pair: Pair, borrowed: np.ndarray, choir: Sound, sung: np.ndarray
 ) -> Picked:
     """Yield frames of A, transposed if they are to sing, and as full as B's."""
-    if sung is not None:
-        tape = spline_filter1d(pair.a.samples, axis=0, output=np.float32)
     for rows in spectrum.blocks(len(borrowed)):
-        spectra = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
-        if sung is not None:
-            spectra = melody.sing_frames(tape, spectra, sung.iloc[rows], stft=pair.stft)
+        spectra = spectrum.spectrum_of(choir, sung[rows], stft=pair.stft)
+        if choir is not pair.a:
+            own = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
+            spectra = melody.lend_envelope(own, spectra, stft=pair.stft)
         gain_db = frames.fill_out(pair.described_a[borrowed[rows]], pair.aligned[rows])
         gain_db = gain_db @ spectrum.mel_bands(pair.stft.f, frames.N_BANDS).T
         yield rows, spectra * 10 ** (gain_db / 20)

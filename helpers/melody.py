@@ -2,14 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from scipy.fft import rfft
-from scipy.ndimage import map_coordinates, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from helpers.frames import N_BANDS
-from helpers.sound import Sound
-from helpers.spectrum import blocks, mel_bands, spectrum_of, starts_of
+from helpers.sound import Sound, resample
+from helpers.spectrum import blocks, mel_bands, spectrum_of
 
 PER_OCTAVE = 36  # thirds of a semitone
 LOWEST, OCTAVES = 100, 6  # of the pitches: 100 Hz to 6400 Hz
@@ -99,66 +98,69 @@ def tonality(rows: np.ndarray, *, n_smooth: int) -> np.ndarray:
     return np.clip((length - NOISE) / (TONE - NOISE), 0, 1)
 
 
-def transpose(numbers: np.ndarray, *, stft: ShortTimeFFT) -> pd.DataFrame:
-    """List frames of A and of eleven copies of it, each a tape at another speed.
+def transpose(
+    a: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT
+) -> tuple[Sound, pd.DataFrame]:
+    """Put A and eleven copies of it, each a tape at another speed, one behind another.
 
     Parameters
     ----------
+    a : Sound
     numbers : ndarray of int, shape (n_known,)
         Frames of A that may be borrowed, rising.
     stft : ShortTimeFFT
 
     Returns
     -------
-    DataFrame
-        The voices, a row each: first A's frames as they are; then, copy by copy, frames
-        as far apart on the faster or slower tape as A's are on theirs. ``row`` says
-        which of `numbers` is nearest, ``middle`` where it lies, in samples of A,
-        ``semitones`` how far it is transposed, and ``start`` whether it goes on from
-        nothing.
+    choir : Sound
+    voices : DataFrame
+        A row for each frame of the choir that may be borrowed, A's own first:
+        ``number`` is its number there, ``row`` says which of `numbers` it was before it
+        was transposed, and ``semitones`` how far that is.
     """
-    copies = []
+    parts, voices, n_ahead = [], [], 0
     for semitones in SEMITONES:
-        on_tape = np.arange(numbers[0], numbers[-1] + 0.5, 2 ** (semitones / 12))
-        nearest = np.rint(on_tape)
-        row = np.searchsorted(numbers, nearest)
-        known = np.flatnonzero(numbers[row] == nearest)
-        middle = (on_tape[known] + stft.p_min) * stft.hop
-        copy = {"row": row[known], "middle": middle, "start": starts_of(known)}
-        copies.append(pd.DataFrame(copy | {"semitones": semitones}))
-    return pd.concat(copies, ignore_index=True)
+        speed = 2 ** (semitones / 12)
+        copy = resample(Sound(a.samples, round(a.rate * speed)), rate=a.rate).samples
+        # Silence behind it, to where a frame begins.
+        silence = stft.m_num - len(copy) % stft.hop
+        parts.append(np.pad(copy, ((0, silence), (0, 0))))
+        of_copy = np.arange(len(parts[-1]) // stft.hop)
+        of_a = np.rint((of_copy + stft.p_min) * speed - stft.p_min)
+        row = np.searchsorted(numbers[:-1], of_a)
+        known = numbers[row] == of_a
+        columns = {"number": n_ahead + of_copy[known], "row": row[known]}
+        voices.append(pd.DataFrame(columns | {"semitones": semitones}))
+        n_ahead += len(of_copy)
+    return Sound(np.concatenate(parts), a.rate), pd.concat(voices, ignore_index=True)
 
 
 def describe_voices(
-    described: np.ndarray, tones: np.ndarray, voices: pd.DataFrame
+    described: np.ndarray, choir: Sound, voices: pd.DataFrame, *, stft: ShortTimeFFT
 ) -> np.ndarray:
-    """Describe voices: as A's own frames are, and by their notes.
+    """Describe voices: as A's own frames are, by their notes, and with a price.
 
     Parameters
     ----------
     described : ndarray of shape (n_known, n_columns)
         Of A's frames, weighed.
-    tones : ndarray of shape (n_known, 36)
-        Their chroma, of a length of 1. To transpose is to rotate them.
-    voices : DataFrame
+    choir, voices
         As from `transpose`.
+    stft : ShortTimeFFT
 
     Returns
     -------
     ndarray of shape (n_voices, n_columns + 37)
-        The last column is a price on being transposed.
+        The last column is the price of being transposed.
     """
-    semitones = voices[["semitones"]].to_numpy()
-    thirds = np.arange(PER_OCTAVE) - PER_OCTAVE // 12 * semitones
-    rotated = np.take_along_axis(tones[voices["row"]], thirds % PER_OCTAVE, axis=1)
-    price = TRANSPOSE_COST * np.abs(semitones)
-    return np.hstack([described[voices["row"]], PITCH_COST * rotated, price])
+    tones = to_unit_length(chroma(choir, voices["number"].to_numpy(), stft=stft))
+    price = TRANSPOSE_COST * voices["semitones"].abs()
+    return np.column_stack([described[voices["row"]], PITCH_COST * tones, price])
 
 
 def ask_for_notes(described: np.ndarray, leads: np.ndarray) -> np.ndarray:
     """Describe what B asks for as `describe_voices` does: with its notes, unpriced."""
-    free = np.zeros((len(leads), 1))
-    return np.hstack([described, PITCH_COST * leads, free])
+    return np.column_stack([described, PITCH_COST * leads, np.zeros(len(leads))])
 
 
 def lead(b: Sound, melody: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -184,19 +186,15 @@ def lead(b: Sound, melody: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
     return to_unit_length(tones) * strength
 
 
-def sing_frames(
-    tape: np.ndarray, own: np.ndarray, voices: pd.DataFrame, *, stft: ShortTimeFFT
+def lend_envelope(
+    own: np.ndarray, spectra: np.ndarray, *, stft: ShortTimeFFT
 ) -> np.ndarray:
-    """Transpose frames as a tape does, but keep the spectral envelope that they had.
+    """Give transposed frames the spectral envelope that they had before.
 
     Parameters
     ----------
-    tape : ndarray of shape (n_samples, n_channels)
-        Coefficients of cubic splines through the samples of A.
-    own : ndarray of shape (n_channels, n_rows, n_bins)
-        Spectra of A's own frames.
-    voices : DataFrame
-        Which they are to be, a row each, as from `transpose`.
+    own, spectra : ndarray of shape (n_channels, n_rows, n_bins)
+        Of A's own frames, and of the transposed ones.
     stft : ShortTimeFFT
 
     Returns
@@ -204,12 +202,6 @@ def sing_frames(
     ndarray of shape (n_channels, n_rows, n_bins)
         Complex64.
     """
-    speed = 2 ** (voices["semitones"].to_numpy() / 12)
-    away = np.outer(speed, np.arange(stft.m_num) - stft.m_num_mid)
-    places = [voices[["middle"]].to_numpy() + away]
-    splines = {"output": np.float32, "prefilter": False}
-    frames = [map_coordinates(channel, places, **splines) for channel in tape.T]
-    spectra = rfft(np.stack(frames) * stft.win.astype(np.float32), axis=2)
     gain_db = envelope_db(own, stft.f) - envelope_db(spectra, stft.f)
     return spectra * 10 ** (np.clip(gain_db, -30, 30) / 20).astype(np.float32)
 
