@@ -33,20 +33,15 @@ def bin_table(frames: np.ndarray) -> pd.DataFrame:
         ``sine_magnitude`` and ``sine_phase``. Two targets: the real and imaginary part
         of the spectrum, ``raw_complex_real`` and ``raw_complex_imag``.
     """
-    raw = frames * np.float32(FULL_SCALE)
-    sine = np.sin(raw)
-    raw_complex, sine_complex = fourier(raw, axis=1), fourier(sine, axis=1)
-    columns = {
-        "raw": raw,
-        "raw_magnitude": np.abs(raw_complex),
-        "raw_phase": phase_of(raw_complex),
-        "sine": sine,
-        "sine_magnitude": np.abs(sine_complex),
-        "sine_phase": phase_of(sine_complex),
-        "raw_complex_real": raw_complex.real,
-        "raw_complex_imag": raw_complex.imag,
-    }
-    rows = {name: column.ravel() for name, column in columns.items()}
+    raw, columns = frames * np.float32(FULL_SCALE), {}
+    for name, samples in (("raw", raw), ("sine", np.sin(raw))):
+        spectrum = fourier(samples, axis=1)
+        columns[name] = samples
+        columns[f"{name}_magnitude"] = np.abs(spectrum)
+        columns[f"{name}_phase"] = phase_of(spectrum)
+        columns[f"{name}_complex_real"] = spectrum.real
+        columns[f"{name}_complex_imag"] = spectrum.imag
+    rows = {name: columns[name].ravel() for name in FEATURES + TARGETS}
     return pd.DataFrame(rows, dtype=np.float32)
 
 

@@ -81,7 +81,7 @@ def features(sound: Sound, *, peak: bool = False) -> SimpleNamespace:
     )
 
 
-def _db(power: np.ndarray) -> np.ndarray:
+def _db(power):
     return 10 * np.log10(power)
 
 
@@ -127,15 +127,13 @@ def score(out: Sound, a: Sound, b: Sound) -> dict[str, float]:
     return scores | of_b | {"melody": _melody(out, b)}
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+def _correlation(x, y):
     # 0 where one of them does not move, nan where there is nothing.
     x, y = x - x.sum() / max(1, len(x)), y - y.sum() / max(1, len(y))
     return float(x @ y / (np.sqrt((x @ x) * (y @ y)) + 1e-12)) if len(x) else np.nan
 
 
-def _nearness(
-    out: SimpleNamespace, a: SimpleNamespace, b: SimpleNamespace, offsets: Sequence[int]
-) -> float:
+def _nearness(out, a, b, offsets):
     # How much nearer the result is to A than B is: 1 - its distance / B's distance.
     scale = np.vstack([x.descriptor[x.active] for x in (a, b)]).std(axis=0) + 1e-9
     rows, rows_a, rows_b = (_stretches(x, scale, offsets) for x in (out, a, b))
@@ -146,16 +144,14 @@ def _nearness(
     return float(1 - distance / distance_b) if distance_b > 1e-9 else 1.0
 
 
-def _stretches(
-    x: SimpleNamespace, scale: np.ndarray, offsets: Sequence[int]
-) -> np.ndarray:
+def _stretches(x, scale, offsets):
     # Each frame's descriptor side by side with those `offsets` later, where all sound.
     rows = np.arange(max(0, len(x.active) - max(offsets)))
     rows = rows[np.all([x.active[rows + i] for i in offsets], axis=0)]
     return np.hstack([x.descriptor[rows + i] / scale for i in offsets])
 
 
-def _melody(out: SimpleNamespace, b: SimpleNamespace) -> float:
+def _melody(out, b):
     weights = np.linalg.norm(b.chroma, axis=1) * b.active
     weights /= weights.sum() + 1e-12
     chroma, chroma_b = to_unit_length(out.chroma), to_unit_length(b.chroma)
@@ -222,7 +218,7 @@ def render_all(
         warnings.filterwarnings("ignore", module="sklearn")  # as `models.fit` means it
         how = {"folder": folder, "finishing": finishing} | settings
         tasks = [
-            delayed(render_one)(*pair, *named_model, **how)
+            delayed(_render_one)(*pair, *named_model, **how)
             for pair in pairs.items()
             for named_model in models.items()
         ]
@@ -238,20 +234,8 @@ def render_all(
     return board.reset_index(drop=True)
 
 
-def render_one(
-    pair: str,
-    sources: Sequence[Source | Sound],
-    name: str,
-    model: Model,
-    *,
-    folder: Path,
-    finishing: Mapping[str, float],
-    **settings: int | Dial,
-) -> dict:
-    """Render a pair with a model; give a row of the scoreboard, see `render_all`.
-
-    Whatever goes wrong is told in the row, not to stop the others.
-    """
+def _render_one(pair, sources, name, model, *, folder, finishing, **settings):
+    # A row of the scoreboard. What goes wrong is told there, not to stop the others.
     row = {"model": name, "pair": pair}
     try:
         a, b = (

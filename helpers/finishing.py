@@ -146,26 +146,6 @@ def set_level(sound: Sound, *, peak_db: float, loudness_lufs: float | None) -> S
     return levelled
 
 
-def measure(sound: Sound) -> dict[str, float]:
-    """Measure levels; silence is at -200 dB.
-
-    Returns
-    -------
-    dict of float
-        "peak (dBFS)"; "true peak (dBFS)", of the curve between the samples too; "RMS
-        (dBFS)"; "loudness (LUFS)", as from `loudness`; and "offset", the mean of the
-        worst channel.
-    """
-    rms = np.sqrt(np.mean(np.square(sound.samples), dtype=float))
-    return {
-        "peak (dBFS)": in_db(peak_of(sound)),
-        "true peak (dBFS)": true_peak_db(sound),
-        "RMS (dBFS)": in_db(rms),
-        "loudness (LUFS)": loudness(sound),
-        "offset": float(max(sound.samples.mean(axis=0, dtype=float), key=abs)),
-    }
-
-
 def in_db(amplitude: float) -> float:
     """Give an amplitude in dB under 1."""
     return float(20 * np.log10(amplitude + 1e-10))

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.interpolate import BSpline, make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import ShortTimeFFT, find_peaks
 
@@ -64,11 +65,17 @@ def fine_power(sound: Sound) -> np.ndarray:
 def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
     """Turn a sound up and down along a curve through points, ``(n_points,)``."""
     points, samples = points_of(sound), np.empty_like(sound.samples)
+    curve = smooth_curve(points, gain_db)
     for first in range(0, len(samples), BLOCK):
         places = np.arange(first, min(first + BLOCK, len(samples)))
-        gain = 10 ** (np.interp(places, points, gain_db) / 20)
+        gain = 10 ** (curve(places.clip(points[0], points[-1])) / 20)
         samples[places] = sound.samples[places] * gain[:, np.newaxis]
     return replace(sound, samples=samples)
+
+
+def smooth_curve(x: np.ndarray, y: np.ndarray) -> BSpline:
+    """Give a cubic curve through points: corners would add sidebands to a sound."""
+    return make_interp_spline(x, y, k=min(3, len(x) - 1))
 
 
 def find_strokes(power: np.ndarray) -> np.ndarray:
@@ -217,7 +224,7 @@ def gesture_gain(
     # As the sound will be once it follows, without measuring it again.
     described[:, LOUDNESS] += np.interp(middles, seconds, gain_db)
     described[:, LOUDNESS] -= described[:, LOUDNESS].max()
-    gain_db += np.interp(seconds, middles, articulate(described, described_b))
+    gain_db += smooth_curve(middles, articulate(described, described_b))(seconds)
 
     own *= 10 ** (gain_db / 10)
     over_db = 10 * np.log10(own / wanted.max() + 1e-20) - OVER_DB

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import soxr
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from helpers.frames import N_BANDS
-from helpers.sound import Sound, resample
+from helpers.sound import Sound
 from helpers.spectrum import blocks, mel_bands, spectrum_of
 
 PER_OCTAVE = 36  # thirds of a semitone
@@ -121,7 +122,9 @@ def transpose(
     parts, voices, n_ahead = [], [], 0
     for semitones in SEMITONES:
         speed = 2 ** (semitones / 12)
-        copy = resample(Sound(a.samples, round(a.rate * speed)), rate=a.rate).samples
+        # Interpolated without a filter: mirrored highs are better than none (they get
+        # the envelope that A has there).
+        copy = soxr.resample(a.samples, a.rate * speed, a.rate, quality="QQ")
         # Silence behind it, to where a frame begins.
         silence = stft.m_num - len(copy) % stft.hop
         parts.append(np.pad(copy, ((0, silence), (0, 0))))

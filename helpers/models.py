@@ -2,6 +2,8 @@
 
 import difflib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -90,10 +92,25 @@ def dials_of(model: Model) -> tuple[str, ...]:
     return DIALS if isinstance(regressor, FramePath) else ("blend", "dynamics")
 
 
-def fit(model: RegressorMixin, known: ArrayLike, wanted: ArrayLike) -> RegressorMixin:
-    """Fit a copy of `model` on sound A, without the warnings that it may give.
+@contextmanager
+def complaints(task: str) -> Iterator[None]:
+    """Raise what a model complains of at a task as one `AudioError`.
 
-    The catalogue's low limits are meant, and what is no number shows in the end.
+    Its warnings are left out: the catalogue's low limits are meant, and what is no
+    number shows in the end.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except (ValueError, StopIteration) as error:
+        first, *_ = (str(error).strip() or type(error).__name__).splitlines()
+        reason = first.rstrip(".").replace(". ", ", ")
+        remedy = "choose another model, or a longer A"
+        raise AudioError(f"The model cannot {task} ({reason}): {remedy}.") from None
+
+
+def fit(model: RegressorMixin, known: ArrayLike, wanted: ArrayLike) -> RegressorMixin:
+    """Fit a copy of `model` to rows of sound A.
 
     Returns
     -------
@@ -104,15 +121,8 @@ def fit(model: RegressorMixin, known: ArrayLike, wanted: ArrayLike) -> Regressor
     AudioError
         When the model cannot learn from these rows, such as too few.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return clone(model).fit(known, wanted)
-        except (ValueError, StopIteration) as error:
-            raise AudioError(
-                f"The model cannot learn from the {len(known)} rows of sound A "
-                f"({_reason(error)}): choose a longer A or another model."
-            ) from None
+    with complaints(f"learn from the {len(known)} rows of sound A"):
+        return clone(model).fit(known, wanted)
 
 
 def fit_magnitudes(
@@ -161,16 +171,6 @@ def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarr
     AudioError
         When the model cannot, for example since it predicts NaN.
     """
-    try:
+    with complaints("predict sound B"):
         # No part of a frame whose power is 1 can be larger than that.
         return np.clip(model.predict(described), 0, 1).astype(np.float32) ** 2
-    except ValueError as error:
-        raise AudioError(
-            f"The model cannot predict sound B ({_reason(error)}): choose another."
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    # What a model complained of, in one line.
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".").replace(". ", ", ")

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -164,7 +164,7 @@ def find(path: str | Path) -> Path:
     raise AudioError(f"{shown(path)} is not there, nor in {INPUT_FOLDER}: {hint}.")
 
 
-def _on_disk(path: Path) -> Path:
+def _on_disk(path):
     # A path as the disk spells it, folder by folder: an accent can be one character or
     # two, a space of several kinds, a letter of either case.
     if path.exists() or path == path.parent:
@@ -180,7 +180,7 @@ def shown(path: Source) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _read(path: Path) -> Sound:
+def _read(path):
     name = shown(path)
     try:
         samples, rate, fault = _decode(path)
@@ -196,7 +196,7 @@ def _read(path: Path) -> Sound:
     return check(Sound(samples, rate, ((0.0, name),)), name=name)
 
 
-def _decode(path: Path, **options: str) -> tuple[np.ndarray, int, str]:
+def _decode(path, **options):
     # The samples of the first sound in a file, their rate, and what went wrong, or "".
     av.logging.set_level(av.logging.PANIC)  # what matters is said in our words
     with av.open(f"file:{path}", metadata_errors="replace", options=options) as file:
@@ -222,15 +222,13 @@ def _decode(path: Path, **options: str) -> tuple[np.ndarray, int, str]:
     return samples, rate, fault
 
 
-def _decode_stream(
-    stream: av.AudioStream, file: av.container.InputContainer
-) -> tuple[np.ndarray, list[tuple[int, str]], int]:
+def _decode_stream(stream, file):
     # All samples; faults, each with the number of bytes decoded before; where in the
     # file the last packet ends.
     buffer, faults, end = io.BytesIO(), [], 0
     packets, to_float = file.demux(stream), av.AudioResampler(format="flt")
 
-    def attempt(step: Callable, *args: object) -> object:
+    def attempt(step, *args):
         try:
             return step(*args)
         except (av.FFmpegError, ValueError) as error:  # what comes after may be sound
@@ -245,7 +243,7 @@ def _decode_stream(
     return np.frombuffer(buffer.getbuffer(), np.float32), faults, end
 
 
-def _size_fault(path: Path, end: int) -> str:
+def _size_fault(path, end):
     # Whether samples end elsewhere than their file says; what may follow them begins
     # with a name, and a file that was streamed says that it is as long as can be.
     with path.open("rb") as file:
