@@ -1,8 +1,9 @@
 """Predictive convolution, from sound to sound."""
 
 from ast import literal_eval
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.signal import ShortTimeFFT
@@ -62,16 +63,28 @@ def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
         ) from None
 
 
+def read_dials(dials: Mapping[str, Dial], seconds: np.ndarray) -> SimpleNamespace:
+    """Read all dials off at some moments; those that are not given stand as usual.
+
+    Raises
+    ------
+    AudioError
+        As `along`, and for a dial that there is not.
+    """
+    for name in dials:
+        if name not in models.DIALS:
+            raise AudioError(f"There is no dial {name}: use {', '.join(models.DIALS)}.")
+    dials = models.DIALS | dials
+    return SimpleNamespace(**{k: along(dials[k], seconds, name=k) for k in dials})
+
+
 def check_settings(
     model: models.Model, *, n_fft: int = 2048, hop_length: int = 512, **dials: Dial
 ) -> None:
     """Raise the `AudioError` that `predictive_convolution` would, before any work."""
     models.find_model(model)
     spectrum.make_stft(44100, n_fft, hop_length)
-    for name, dial in dials.items():
-        if name not in models.DIALS:
-            raise AudioError(f"There is no dial {name}: use {', '.join(models.DIALS)}.")
-        along(dial, np.zeros(1), name=name)
+    read_dials(dials, np.zeros(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +157,7 @@ def fit_path(
 
 
 def render(
-    pair: Pair,
-    model: models.Model = "nearest_path",
-    *,
-    blend: Dial = 1.0,
-    continuity: Dial = 0.5,
-    melody: Dial = 0.0,
-    dynamics: Dial = 1.0,
+    pair: Pair, model: models.Model = "nearest_path", **dials: Dial
 ) -> tuple[Sound, np.ndarray | None]:
     """Predict B with a model that learns from A, before any finishing.
 
@@ -160,8 +167,8 @@ def render(
         As from `prepare`.
     model : str or scikit-learn regressor
         A name in `helpers.models.CATALOGUE`, or any regressor (cloned, never changed).
-    blend, continuity, melody, dynamics : number or breakpoints
-        As in `predictive_convolution`.
+    **dials : number or breakpoints
+        `blend`, `continuity`, `melody`, `dynamics`, as in `predictive_convolution`.
 
     Returns
     -------
@@ -179,28 +186,25 @@ def render(
     """
     regressor, recipe = models.find_model(model)
     seconds = spectrum.seconds_of(np.arange(len(pair.aligned)), stft=pair.stft)
-    blend = along(blend, seconds, name="blend")
-    stretching = along(continuity, seconds, name="continuity")
-    leading = along(melody, seconds, name="melody")
-    dynamics = along(dynamics, seconds, name="dynamics")
+    dials = read_dials(dials, seconds)
+    borrowed = None
     with threadpool_limits(1):  # the last bit of a sum depends on who adds it up
         if recipe == "bins":
-            borrowed = None
             sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft)
         else:
             if isinstance(regressor, FramePath):
                 # In the middle the model's own; cubed, for prices are felt in ratios.
-                price = (2 * stretching) ** 3
-                borrowed, picked = choose(pair, regressor, price, leading=leading)
+                price = (2 * dials.continuity) ** 3
+                borrowed, picked = choose(pair, regressor, price, leading=dials.melody)
             else:
-                _, picked = choose(pair, models.NEAREST_PATH, 1.0, leading=0 * leading)
-                borrowed, picked = None, averaged_frames(pair, regressor, picked)
-            sound = put_together(pair, picked, dynamics=dynamics)
+                picked = averaged_frames(pair, regressor)
+            sound = put_together(pair, picked, dynamics=dials.dynamics)
             gain_db = gesture_gain(sound, pair.b, pair.described_b, stft=pair.stft)
             points = points_of(sound) / sound.rate
-            sound = apply_gain(sound, gain_db * np.interp(points, seconds, dynamics))
+            gain_db *= np.interp(points, seconds, dials.dynamics)
+            sound = apply_gain(sound, gain_db)
         check(sound, name="What the model predicts")
-        return mix(pair.dry, sound, blend, stft=pair.stft), borrowed
+        return mix(pair.dry, sound, dials.blend, stft=pair.stft), borrowed
 
 
 def choose(
@@ -260,8 +264,8 @@ def borrowed_frames(
         yield rows, spectra * 10 ** (gain_db / 20)
 
 
-def averaged_frames(pair: Pair, model: RegressorMixin, picked: Picked) -> Picked:
-    """Yield magnitudes that a model predicts, with the phases of borrowed frames.
+def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
+    """Yield magnitudes that a model predicts, with the phases of frames on a path.
 
     Averages of spectra with their phases would cancel out.
     """
@@ -272,6 +276,8 @@ def averaged_frames(pair: Pair, model: RegressorMixin, picked: Picked) -> Picked
     still = slice(0, frames.RISE)  # columns: how a frame moves tells no colour
     known = pair.described_a[pair.numbers, still]
     averages = models.fit_magnitudes(model, known, np.concatenate(magnitudes))
+    no_lead = np.zeros(len(pair.aligned))
+    _, picked = choose(pair, models.NEAREST_PATH, 1.0, leading=no_lead)
     for rows, spectra in picked:
         predicted = models.predict_magnitudes(averages, pair.aligned[rows, still])
         size = np.linalg.norm(spectra, axis=2, keepdims=True)

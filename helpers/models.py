@@ -50,7 +50,7 @@ BINS = {  # a row for each bin of each frame, as in the original idea
     "linear_no_intercept": linear_model.LinearRegression(fit_intercept=False),
 }
 CATALOGUE = FRAMES | BINS
-DIALS = ("blend", "continuity", "melody", "dynamics")
+DIALS = {"blend": 1.0, "continuity": 0.5, "melody": 0.0, "dynamics": 1.0}
 
 Model = str | RegressorMixin  # a name in the catalogue, or a regressor of one's own
 
@@ -89,7 +89,7 @@ def dials_of(model: Model) -> tuple[str, ...]:
     regressor, recipe = find_model(model)
     if recipe == "bins":
         return ("blend",)
-    return DIALS if isinstance(regressor, FramePath) else ("blend", "dynamics")
+    return tuple(DIALS) if isinstance(regressor, FramePath) else ("blend", "dynamics")
 
 
 @contextmanager
