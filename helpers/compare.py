@@ -25,7 +25,7 @@ from helpers.convolution import Dial, check_settings, predictive_convolution
 from helpers.finishing import check_finishing, finish
 from helpers.melody import fold, to_unit_length
 from helpers.models import Model
-from helpers.sound import AudioError, Sound, Source, load, resample, save, write
+from helpers.sound import Sound, Source, load, resample, save, write
 from helpers.spectrum import mel_bands
 
 RATE, SECONDS = 44100, 60  # a minute tells enough
@@ -204,8 +204,6 @@ def render_all(
         Before any work, for a model or setting that there is not, and for an output
         that cannot be written.
     """
-    if isinstance(models, str) or not models:
-        raise AudioError(f"{models!r} lists no models: write names in brackets.")
     models = models if isinstance(models, Mapping) else {name: name for name in models}
     finishing, folder = finishing or {}, Path(folder).expanduser()
     for model in models.values():

@@ -14,11 +14,7 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
 BANDS, STEPS = slice(0, N_BANDS), slice(N_BANDS + 2, 2 * N_BANDS + 2)
 LOUDNESS, RISE = N_BANDS, N_BANDS + 1  # places of columns
-COLUMNS = [f"band {i} (dB)" for i in range(1, N_BANDS + 1)]
-COLUMNS += ["loudness (dB)", "rise (dB)"]
-COLUMNS += [f"step of band {i} (dB)" for i in range(1, N_BANDS + 1)]
-COLUMNS += ["stroke"]
-STROKE = len(COLUMNS) - 1
+STROKE = 2 * N_BANDS + 2  # the last
 GROUPS = (STROKE, 1)  # of columns: a stroke has a price of its own
 STEP_WEIGHT, RISE_WEIGHT = 2.5, 18  # a dB of them counts as so many dB of level
 STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
@@ -38,7 +34,7 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
         Float32, in dB: the levels of mel bands, as if each frame had a power of 1; how
         loud the frame is, under the loudest; the mean rise of the bands since the frame
         before, as they are heard; and how far each of them moved. Last, 1 for a stroke,
-        0 for any other frame. The names are in `COLUMNS`.
+        0 for any other frame.
     """
     weights = mel_bands(stft.f, N_BANDS) ** 2  # narrower, so better told apart
     bands, total = [], []

@@ -13,7 +13,6 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -131,8 +130,8 @@ def fit_magnitudes(
     """Fit a copy of a model that averages: descriptions in, magnitudes out.
 
     The thousand bins of a frame are far from independent: 40 principal components sum
-    them up, and a model that takes one target at a time is fitted to each. Columns are
-    brought to one scale first, for many models stumble over different ones.
+    them up. Columns are brought to one scale first, for many models stumble over
+    different ones.
 
     Parameters
     ----------
@@ -150,17 +149,14 @@ def fit_magnitudes(
     Raises
     ------
     AudioError
-        As `fit`.
+        As `fit`; also where it takes one target at a time, unless it is put into
+        scikit-learn's `MultiOutputRegressor`.
     """
-    model = make_pipeline(StandardScaler(), model)
+    scaled = make_pipeline(StandardScaler(), model)
     components = PCA(min(40, *magnitudes.shape), random_state=0)
     summed_up = {"transformer": components, "check_inverse": False}
-    try:
-        whole = TransformedTargetRegressor(model, **summed_up)
-        return fit(whole, described, np.sqrt(magnitudes))
-    except AudioError:  # some models take one target at a time
-        whole = TransformedTargetRegressor(MultiOutputRegressor(model), **summed_up)
-        return fit(whole, described, np.sqrt(magnitudes))
+    whole = TransformedTargetRegressor(scaled, **summed_up)
+    return fit(whole, described, np.sqrt(magnitudes))
 
 
 def predict_magnitudes(model: RegressorMixin, described: np.ndarray) -> np.ndarray:

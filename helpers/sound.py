@@ -44,8 +44,7 @@ class AudioWarning(UserWarning):
 class Sound:
     """Samples float32 (n_samples, n_channels), nominally in [-1, 1], at `rate` Hz.
 
-    A sound that was read knows its `files`, ``(start, name)`` of each, in seconds; the
-    start is below zero for a file of which the beginning was cut off.
+    A sound that was read knows its `files`, ``(start, name)`` of each, in seconds.
     """
 
     samples: np.ndarray
@@ -126,10 +125,10 @@ def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
 
 def name_of(source: Source) -> str:
     """Name a sound after its file or folder, or after the first of several."""
-    if isinstance(source, str | Path):
-        place = find(source).resolve()
-        return place.stem if place.is_file() else place.name
-    return "_and_".join(map(name_of, source[:2])) + ("_and_more" if source[2:] else "")
+    first, *others = source if isinstance(source, list | tuple) else [source]
+    place = find(first).resolve()
+    name = place.stem if place.is_file() else place.name
+    return f"{name}_and_more" if others else name
 
 
 def find(path: str | Path) -> Path:
@@ -296,11 +295,8 @@ def peak_of(sound: Sound) -> float:
 
 
 def mono(sound: Sound) -> Sound:
-    """Mix all channels to one: their mean, or the first if the mean cancels out."""
-    mean = sound.samples.mean(axis=1, keepdims=True)
-    first = sound.samples[:, :1]
-    cancels_out = np.vdot(mean, mean) < 0.01 * np.vdot(first, first)
-    return replace(sound, samples=first if cancels_out else mean)
+    """Mix all channels to one: their mean."""
+    return replace(sound, samples=sound.samples.mean(axis=1, keepdims=True))
 
 
 def resample(sound: Sound, *, rate: int) -> Sound:
@@ -368,7 +364,7 @@ def join(sounds: Sequence[Sound]) -> Sound:
 
 
 def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
-    """Take the loudest stretch of a sound: where it has most energy.
+    """Take the beginning of a sound.
 
     Parameters
     ----------
@@ -385,44 +381,14 @@ def excerpt(sound: Sound, *, seconds: float | None) -> Sound:
     if type(seconds) not in (int, float) or not seconds > 0:
         raise AudioError(f"A stretch of {seconds!r} s does not work: use more than 0.")
     n_samples = max(2, round(min(seconds, sound.duration) * sound.rate))
-    step = min(n_samples, sound.rate // 20)  # 50 ms
-    edges = np.arange(0, len(sound.samples), step)
-    energy = np.add.reduceat(np.square(sound.samples).sum(axis=1), edges)
-    start = np.convolve(energy, np.ones(n_samples // step), "valid").argmax() * step
-    start = min(int(start), len(sound.samples) - n_samples)
-    moved = ((begin - start / sound.rate, name) for begin, name in sound.files)
-    files = tuple(file for file in moved if file[0] < seconds)
-    return Sound(sound.samples[start : start + n_samples], sound.rate, files)
+    files = tuple(file for file in sound.files if file[0] < seconds)
+    return Sound(sound.samples[:n_samples], sound.rate, files)
 
 
 # Writing ------------------------------------------------------------------------------
 
 
-def check_output(path: str | Path, *, inputs: Sequence[Source] = ()) -> Path:
-    """Raise the `AudioError` that `save` would, before any work is done.
-
-    Parameters
-    ----------
-    path, inputs
-        As in `save`.
-
-    Returns
-    -------
-    Path
-        The same, with the home folder for a ``~``.
-    """
-    name, path = shown(path), Path(os.path.expanduser(str(path)))  # noqa: PTH111
-    if any(character < " " for character in str(path)):
-        raise AudioError(f"{name} cannot be written: {BACKSLASH}.")
-    if path.suffix.lower() != ".wav":
-        raise AudioError(f"{name} is no WAV: let its name end in .wav.")
-    files = [file for source in inputs for file in files_of(source)]
-    if path.resolve() in [file.resolve() for file in files]:
-        raise AudioError(f"{name} is a sound to read: give the result another name.")
-    return path
-
-
-def save(path: str | Path, sound: Sound, *, inputs: Sequence[Source] = ()) -> Path:
+def save(path: str | Path, sound: Sound) -> Path:
     """Write a sound as WAV: whole or not at all, and never over another.
 
     The first take has the given name, the next that differs has ``_2`` behind it, and
@@ -433,8 +399,6 @@ def save(path: str | Path, sound: Sound, *, inputs: Sequence[Source] = ()) -> Pa
     path : str or Path
         Ends in .wav; its folder is made if need be.
     sound : Sound
-    inputs : sequence of sources, optional
-        Sounds that were read.
 
     Returns
     -------
@@ -445,10 +409,12 @@ def save(path: str | Path, sound: Sound, *, inputs: Sequence[Source] = ()) -> Pa
     Raises
     ------
     AudioError
-        For what `check_output` and `check` refuse, a full disk and the like.
+        For another ending, what `check` refuses, a full disk and the like.
     """
-    path = check_output(path, inputs=inputs)
-    check(sound, name=f"The sound for {shown(path)}")
+    name, path = shown(path), Path(os.path.expanduser(str(path)))  # noqa: PTH111
+    if path.suffix.lower() != ".wav":
+        raise AudioError(f"{name} is no WAV: let its name end in .wav.")
+    check(sound, name=f"The sound for {name}")
     with beside(path) as part:
         soundfile.write(part, sound.samples, sound.rate, "PCM_24", format="WAV")
         take, number = path, 1
@@ -477,7 +443,7 @@ def beside(path: Path) -> Iterator[Path]:
             yield part
         finally:
             part.unlink(missing_ok=True)
-    except (soundfile.LibsndfileError, OSError, UnicodeError) as error:
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         text = f"{shown(path)} cannot be written ({reason}): free space or move it."
         raise AudioError(text) from None

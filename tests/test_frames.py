@@ -16,7 +16,7 @@ RNG = np.random.default_rng(3)
 
 def a_description(n_rows: int, *, loudness: float = 0.0) -> np.ndarray:
     """Make rows with random bands, all equally loud, that do not move."""
-    described = np.zeros((n_rows, len(frames.COLUMNS)), np.float32)
+    described = np.zeros((n_rows, frames.STROKE + 1), np.float32)
     described[:, BANDS] = RNG.uniform(-40, -10, (n_rows, N_BANDS))
     described[:, LOUDNESS] = loudness
     return described
@@ -24,7 +24,7 @@ def a_description(n_rows: int, *, loudness: float = 0.0) -> np.ndarray:
 
 def test_there_is_a_description_of_every_frame(bursts):
     described = frames.describe(bursts, stft=STFT)
-    assert described.shape == (n_frames(bursts, stft=STFT), len(frames.COLUMNS))
+    assert described.shape == (n_frames(bursts, stft=STFT), frames.STROKE + 1)
     assert described.dtype == np.float32
 
 

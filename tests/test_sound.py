@@ -277,8 +277,7 @@ def test_a_source_has_a_name():
         ("v1.2", "v1.2"),
     ):
         assert sound.name_of(source) == name
-    assert sound.name_of(["many", "many/a.wav"]) == "many_and_a"
-    assert sound.name_of(["many", "many/a.wav", "many"]) == "many_and_a_and_more"
+    assert sound.name_of(["many/a.wav", "many"]) == "a_and_more"
 
 
 # Many files as one --------------------------------------------------------------------
@@ -367,11 +366,9 @@ def test_a_sound_that_cannot_work_is_refused(wrong, said):
         sound.check(wrong, name="sound A")
 
 
-def test_mono_is_the_mean_or_the_first_channel_where_the_mean_cancels_out():
-    first = noise(2000, 1)
-    for factor, expected in ((0.5, 0.75), (-0.75, 0.125), (-0.9, 1)):
-        mixed = sound.mono(Sound(np.hstack([first, factor * first]), RATE))
-        np.testing.assert_allclose(mixed.samples, expected * first, rtol=1e-5)
+def test_mono_is_the_mean():
+    mixed = sound.mono(Sound(noise(2000, 2), RATE)).samples
+    np.testing.assert_allclose(mixed[:, 0], noise(2000, 2).mean(axis=1), atol=2**-24)
 
 
 @pytest.mark.parametrize("rate", [1000, 11025, 44100])
@@ -417,24 +414,12 @@ def test_samples_that_cannot_be_written_to_are_left_as_they_are():
     np.testing.assert_allclose(load(save("a.wav", kept)).samples, noise(), atol=2**-23)
 
 
-@pytest.mark.parametrize("seconds", [2, 1.03])
-def test_an_excerpt_is_the_loudest_stretch(seconds):
-    samples = np.zeros((4 * RATE, 1), np.float32)
-    samples[:RATE:800] = 1.0
-    samples[::-1][: RATE // 2 : 400] = 1.0  # the last sample, too
-    some = sound.excerpt(Sound(samples, RATE), seconds=seconds).samples
-    assert len(some) == round(seconds * RATE)
-    assert (some == 1).sum() == 10
-
-
-def test_an_excerpt_knows_its_files():
-    samples = np.full((3 * RATE, 1), 0.01, np.float32)
-    samples[2 * RATE + RATE // 10 :] = 1
-    parts = [Sound(noise(), RATE, ((0.0, "a"),)), Sound(samples, RATE, ((0.0, "b"),))]
-    some = sound.excerpt(sound.join(parts), seconds=1)
-    *_, (begin, name) = some.files
-    loud_from = (some.samples[:, 0] == 1).argmax() / RATE
-    assert (name, loud_from - begin) == ("b", pytest.approx(2.1))
+def test_an_excerpt_is_the_beginning_and_knows_its_files():
+    both = sound.join([Sound(noise(), RATE, ((0.0, name),)) for name in ("a", "b")])
+    for seconds, files in ((0.2, both.files[:1]), (0.5, both.files)):
+        some = sound.excerpt(both, seconds=seconds)
+        assert (some.duration, some.files) == (seconds, files)
+        np.testing.assert_array_equal(some.samples, both.samples[: len(some.samples)])
 
 
 @pytest.mark.parametrize("seconds", [None, 60, np.inf])
@@ -496,13 +481,11 @@ def test_a_sound_is_written_whole_or_not_at_all(failure, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["a.wav", "x/../a.wav", "soft.wav"])
-@pytest.mark.parametrize("source", ["a.wav", "."])
-def test_a_sound_that_was_read_is_never_written_to(path, source):
+def test_a_sound_that_is_there_is_never_written_to(path):
     Path("x").mkdir()
     Path("a.wav").write_bytes(wav())
     Path("soft.wav").symlink_to("a.wav")
-    with refused("is a sound to read"):
-        save(path, NOISE, inputs=[source])
+    assert save(path, NOISE).name == f"{Path(path).stem}_2.wav"
     assert Path("a.wav").read_bytes() == wav()
 
 
@@ -522,18 +505,13 @@ def test_what_no_file_should_hold_is_refused(samples):
     assert not names()
 
 
-OTHERS = dict.fromkeys(("a.flac", "a", "", None), "end in .wav")
-OTHERS["output\new.wav"] = "write / instead"
+@pytest.mark.parametrize("path", ["a.flac", "a", "", None])
+def test_another_form_is_refused(path):
+    with refused("end in .wav"):
+        save(path, NOISE)
 
 
-@pytest.mark.parametrize(("path", "said"), OTHERS.items())
-def test_another_form_is_refused_before_any_work(path, said):
-    with refused(said):
-        sound.check_output(path)
-
-
-BAD_PLACES = ["file/a.wav", "a\0.wav"]
-BAD_PLACES += [f"{'x' * 300}.wav", f"{'x' * 300}/a.wav"]
+BAD_PLACES = ["file/a.wav", f"{'x' * 300}.wav", f"{'x' * 300}/a.wav"]
 
 
 @pytest.mark.parametrize("path", BAD_PLACES)
