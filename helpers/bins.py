@@ -2,8 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.fft import fft as fourier
-from scipy.fft import ifft
+from scipy.fft import fft, ifft
 from scipy.signal import ShortTimeFFT
 from sklearn.base import RegressorMixin
 
@@ -35,7 +34,7 @@ def bin_table(frames: np.ndarray) -> pd.DataFrame:
     """
     raw, columns = frames * np.float32(FULL_SCALE), {}
     for name, samples in (("raw", raw), ("sine", np.sin(raw))):
-        spectrum = fourier(samples, axis=1)
+        spectrum = fft(samples, axis=1)
         columns[name] = samples
         columns[f"{name}_magnitude"] = np.abs(spectrum)
         columns[f"{name}_phase"] = phase_of(spectrum)
@@ -74,19 +73,6 @@ def known_bins(a: Sound, *, stft: ShortTimeFFT, n_rows: int = 100_000) -> pd.Dat
     return bin_table(cut_frames(a, numbers, stft=stft).reshape(-1, stft.m_num))
 
 
-def predict_frames(
-    fitted: list[RegressorMixin], table: pd.DataFrame, *, n_fft: int
-) -> np.ndarray:
-    """Predict the windowed frames that a table describes, ``(n_frames, n_fft)``.
-
-    The two predictions are the real and the imaginary part of a two-sided spectrum; the
-    real part of its inverse FFT, back in [-1, 1], is a frame.
-    """
-    real, imag = (model.predict(table[FEATURES]) for model in fitted)
-    spectrum = (real + 1j * imag).astype(np.complex64).reshape(-1, n_fft)
-    return ifft(spectrum, axis=1).real / np.float32(FULL_SCALE)
-
-
 def convolve_bins(
     a: Sound, b: Sound, model: RegressorMixin, *, stft: ShortTimeFFT
 ) -> Sound:
@@ -110,7 +96,9 @@ def convolve_bins(
     output = np.zeros_like(b.samples)
     for rows in blocks(n_frames(b, stft=stft)):
         frames = cut_frames(b, rows, stft=stft)
-        asked = bin_table(frames.reshape(-1, stft.m_num))
-        predicted = predict_frames(fitted, asked, n_fft=stft.m_num)
-        add_frames(output, predicted.reshape(frames.shape), stft=stft, first=rows[0])
+        asked = bin_table(frames.reshape(-1, stft.m_num))[FEATURES]
+        real, imag = (model.predict(asked) for model in fitted)
+        spectrum = (real + 1j * imag).astype(np.complex64).reshape(frames.shape)
+        predicted = ifft(spectrum, axis=2).real / np.float32(FULL_SCALE)
+        add_frames(output, predicted, stft=stft, first=rows[0])
     return Sound(output, b.rate)

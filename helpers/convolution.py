@@ -327,10 +327,9 @@ def mix(b: Sound, sound: Sound, blend: np.ndarray, *, stft: ShortTimeFFT) -> Sou
     for rows in spectrum.blocks(len(blend)):
         share = blend[rows, np.newaxis]
         dry, wet = (spectrum.spectrum_of(one, rows, stft=stft) for one in (b, sound))
-        both = (1 - share) * dry + share * wet
-        size = (np.abs(dry) + 1e-7) ** (1 - share) * (np.abs(wet) + 1e-7) ** share
-        met = both * (size / (np.abs(both) + 1e-12))
-        met = np.where(share == 0, dry, met)
+        size = np.abs(dry) ** (1 - share) * np.abs(wet) ** share
+        phase = np.angle((1 - share) * dry + share * wet)
+        met = size * np.exp(1j * phase)
         spectrum.add_spectrum(output, met, stft=stft, first=rows[0])
     return replace(sound, samples=output)
 

@@ -156,8 +156,7 @@ def true_peak_db(sound: Sound) -> float:
 
     The samples themselves count too.
     """
-    samples = np.asarray(sound.samples, np.float32)
-    between = soxr.resample(samples, sound.rate, 4 * sound.rate)
+    between = soxr.resample(sound.samples, sound.rate, 4 * sound.rate)
     return in_db(max(peak_of(sound), np.abs(between).max()))
 
 

@@ -19,10 +19,10 @@ GROUPS = (STROKE, 1)  # of columns: a stroke has a price of its own
 STEP_WEIGHT, RISE_WEIGHT = 2.5, 18  # a dB of them counts as so many dB of level
 STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
 MOST_RISE = 8  # dB
-N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
+N_STUDY, N_ROUNDS = 384, 6  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
 HALF_DB = 10  # so far below the loudest band, one gets half of the gain
-FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
+FULLER = 0.85  # of the difference: more has more of B's shape, less is more like A
 
 
 def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
@@ -48,10 +48,8 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     loudness_db = 10 * np.log10(total / total.max())
     steps_db = steps_of(np.maximum(bands_db + loudness_db, -RANGE_DB))
     rise_db = np.maximum(steps_db, 0).mean(axis=1, keepdims=True)
-    columns = [bands_db, loudness_db, rise_db, steps_db, np.zeros_like(rise_db)]
-    described = np.hstack(columns, dtype=np.float32)
-    described[:, STROKE] = is_stroke(described)
-    return described
+    described = np.hstack([bands_db, loudness_db, rise_db, steps_db])
+    return np.column_stack([described, is_stroke(described)]).astype(np.float32)
 
 
 def levels_of(described: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ BLOCK = 2**20  # samples that are turned up or down at a time
 # In points:
 AFTER, BEFORE = 4, 9  # a stroke is told by its first 12 ms and by what was before
 APART = 13  # from one stroke to the next, at least
-SMOOTH = 2.75  # so wide a gain is smoothed, but at strokes
+SMOOTH = 3.5  # so wide a gain is smoothed, but at strokes
 AHEAD = 10  # so much too early a stroke may be heard
 MASKS = 4  # so long what sounds covers what is weaker
 # In dB:

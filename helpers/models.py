@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from helpers.path import FramePath
 from helpers.sound import AudioError
 
-NEAREST_PATH = FramePath(jump_cost=1.5, return_cost=4)
+NEAREST_PATH = FramePath(jump_cost=1.75, return_cost=4)
 SMALL = {"hidden_layer_sizes": [64], "max_iter": 100, "early_stopping": True}
 FRAMES = {  # a row for each frame
     "nearest_path": NEAREST_PATH,
@@ -33,17 +33,15 @@ FRAMES = {  # a row for each frame
 }
 # scikit-learn's own passive-aggressive class became this learning rate.
 AGGRESSIVE = {"learning_rate": "pa1", "eta0": 0.42, "penalty": None, "max_iter": 580}
+AGGRESSIVE |= {"loss": "epsilon_insensitive", "random_state": 42}
+LARS = {"fit_intercept": False, "eps": 0.2, "max_iter": 200}
 STUBBORN = {"stop_probability": 0.42, "max_skips": 50}
 BINS = {  # a row for each bin of each frame, as in the original idea
     "linear_regression": linear_model.LinearRegression(),
     # On one scale, or its prior outweighs a sample of the rows: it would return B.
     "bayesian_ridge": make_pipeline(StandardScaler(), linear_model.BayesianRidge()),
-    "lasso_lars": linear_model.LassoLars(
-        0.42, fit_intercept=False, eps=0.2, max_iter=200
-    ),
-    "passive_aggressive": linear_model.SGDRegressor(
-        "epsilon_insensitive", **AGGRESSIVE, random_state=42
-    ),
+    "lasso_lars": linear_model.LassoLars(0.42, **LARS),
+    "passive_aggressive": linear_model.SGDRegressor(**AGGRESSIVE),
     "lasso_lars_cv": linear_model.LassoLarsCV(max_iter=20, fit_intercept=False),
     "ransac": linear_model.RANSACRegressor(**STUBBORN, random_state=42),
     "linear_no_intercept": linear_model.LinearRegression(fit_intercept=False),
@@ -77,10 +75,9 @@ def find_model(model: Model) -> tuple[RegressorMixin, str]:
         return CATALOGUE[model], "bins" if model in BINS else "frames"
     if isinstance(model, BaseEstimator) and is_regressor(model):
         return model, "frames"
-    wrong, names = " ".join(repr(model).split()), ", ".join(CATALOGUE)
-    like = difflib.get_close_matches(wrong.lower(), CATALOGUE, 1)
-    hint = f"perhaps {like[0]}, or one" if like else "choose one"
-    raise AudioError(f"There is no model {wrong}: {hint} of {names}.")
+    wrong = " ".join(repr(model).split())
+    like = difflib.get_close_matches(wrong.lower(), CATALOGUE, 1) or CATALOGUE
+    raise AudioError(f"There is no model {wrong}: choose {', '.join(like)}.")
 
 
 def dials_of(model: Model) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import html
 import io
-import os
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -174,7 +173,7 @@ def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
     source = f"data:audio/ogg;base64,{b64encode(buffer.getvalue()).decode()}"
     caption = html.escape(label)
     if path is not None:
-        address = quote(os.fsencode(Path(path).as_posix()))  # it need not be UTF-8
+        address = quote(Path(path).as_posix(), errors="surrogateescape")
         caption += f': <a href="{address}" download>{html.escape(shown(path))}</a>'
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'

@@ -303,8 +303,7 @@ def resample(sound: Sound, *, rate: int) -> Sound:
     """Bring a sound to another rate, in Hz, with soxr at its best quality."""
     if rate == sound.rate:
         return sound
-    samples = np.asarray(sound.samples, np.float32)
-    samples = soxr.resample(samples, sound.rate, rate, quality="VHQ")
+    samples = soxr.resample(sound.samples, sound.rate, rate, quality="VHQ")
     return replace(sound, samples=samples, rate=rate)
 
 

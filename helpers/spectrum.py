@@ -180,7 +180,6 @@ def mel_bands(frequencies: np.ndarray, n_bands: int) -> np.ndarray:
     """
     ends = 2595 * np.log10(1 + np.array([40, min(16000, frequencies[-1])]) / 700)
     edges = 700 * (10 ** (np.linspace(*ends, n_bands + 2) / 2595) - 1)
-    hertz = frequencies[:, np.newaxis]
-    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    triples = (edges[i : i + 3] for i in range(n_bands))
+    bands = [np.interp(frequencies, triple, [0, 1, 0]) for triple in triples]
+    return np.transpose(bands).astype(np.float32)

@@ -6,14 +6,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
 from helpers import spectrum
-from helpers.bins import (
-    FEATURES,
-    TARGETS,
-    bin_table,
-    convolve_bins,
-    known_bins,
-    predict_frames,
-)
+from helpers.bins import FEATURES, TARGETS, bin_table, convolve_bins, known_bins
 from helpers.sound import Sound
 from helpers.spectrum import cut_frames, make_stft
 
@@ -59,18 +52,11 @@ def test_the_columns_are_features_and_targets_in_single_precision(frames):
     assert set(table.dtypes) == {np.dtype(np.float32)}
 
 
-def test_a_perfect_model_gives_the_frames_back(frames):
-    table = bin_table(frames)
-    perfect = [Exact().fit(None, table[target]) for target in TARGETS]
-    back = predict_frames(perfect, table, n_fft=N_FFT)
-    # A phase of up to pi is 2**-23 off at most, and the FFT as much in each of 8 steps.
-    np.testing.assert_allclose(back, frames, rtol=0, atol=16 * 2**-23)
-
-
 def test_with_a_perfect_model_all_of_b_comes_back(tone, bursts, monkeypatch):
     monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 50)
     back = convolve_bins(tone, bursts, Exact(), stft=STFT)
-    # As above, in each of the four frames that overlap.
+    # A phase of up to pi is 2**-23 off at most, and the FFT as much in each of 8 steps;
+    # so in each of the four frames that overlap.
     np.testing.assert_allclose(back.samples, bursts.samples, rtol=0, atol=64 * 2**-23)
 
 

@@ -167,7 +167,7 @@ def test_a_failure_is_told_in_its_row_while_the_others_go_on(pairs):
 
 
 WRONG = [
-    ({"models": ["rige"]}, "^There is no model 'rige': perhaps ridge"),
+    ({"models": ["rige"]}, "^There is no model 'rige': choose ridge"),
     ({"melody": 1.1}, r"^melody=1\.1 does not work"),
     ({"speed": 1}, "speed"),
     ({"finishing": {"peak_db": 3}}, "^peak_db=3 does not work"),

@@ -211,7 +211,7 @@ def test_what_is_no_sound_is_refused_by_name(samples, said, tone):
 
 
 def test_a_model_that_there_is_not_is_refused_before_the_work(tone):
-    with refused("There is no model 'Ridge': perhaps ridge, or one of nearest_path"):
+    with refused("There is no model 'Ridge': choose ridge"):
         predictive_convolution(tone, None, model="Ridge")
 
 

@@ -49,14 +49,19 @@ def test_a_regressor_of_ones_own_is_for_frames():
     assert models.find_model(mine) == (mine, "frames")
 
 
-NO_MODELS = ["nearest_pth", "", None, 3, [], Ridge, StandardScaler()]
+NO_MODELS = ["", None, 3, [], Ridge, StandardScaler()]
 NO_MODELS += [make_pipeline(StandardScaler(), LogisticRegression())]
 
 
 @pytest.mark.parametrize("wrong", NO_MODELS)
 def test_what_is_no_model_is_refused_with_the_names_of_all(wrong):
-    with refused(f"^There is no model .* one of {', '.join(models.CATALOGUE)}"):
+    with refused(f"^There is no model .*: choose {', '.join(models.CATALOGUE)}"):
         models.find_model(wrong)
+
+
+def test_of_what_is_nearly_a_model_the_right_name_is_said():
+    with refused("^There is no model 'nearest_pth': choose nearest_path"):
+        models.find_model("nearest_pth")
 
 
 class Complains(RegressorMixin, BaseEstimator):
