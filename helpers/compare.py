@@ -114,17 +114,12 @@ def score(out: Sound, a: Sound, b: Sound) -> dict[str, float]:
     bands = out.bands_db, b.bands_db
     flux = (np.maximum(np.diff(x, axis=0), 0).mean(axis=1) for x in bands)
     distances = (squareform(pdist(x[frames]))[far] for x in bands)
-    of_b = {
-        "envelope": _correlation(out.loudness_db, b.loudness_db),
-        "onsets": _correlation(*flux),
-        "shape": _correlation(*distances),
-    }
-    scores = {
-        "timbre": _nearness(out, a, b, offsets=[0]),
-        "motion": _nearness(out, a, b, offsets=[0, 4, 8]),
-        "structure": sum(of_b.values()) / 3,
-    }
-    return scores | of_b | {"melody": _melody(out, b)}
+    envelope = _correlation(out.loudness_db, b.loudness_db)
+    onsets, shape = _correlation(*flux), _correlation(*distances)
+    structure = (envelope + onsets + shape) / 3
+    timbre, motion = (_nearness(out, a, b, after) for after in ([0], [0, 4, 8]))
+    values = timbre, motion, structure, envelope, onsets, shape, _melody(out, b)
+    return dict(zip(SCORES, values, strict=True))
 
 
 def _correlation(x, y):

@@ -131,9 +131,9 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         described_a, described_b = (frames.describe(x, stft=stft) for x in (a, b))
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
-        known = described_a[numbers]
-        weighed = frames.weigh(known)
-        guide = fit_path(models.NEAREST_PATH, weighed, numbers, groups=frames.GROUPS)
+        known, starts = described_a[numbers], spectrum.starts_of(numbers)
+        guide = clone(models.NEAREST_PATH).set_params(groups=frames.GROUPS)
+        guide.fit(frames.weigh(known), numbers, starts=starts)
         # Turned onto few of many short sounds, B would find only these.
         turn = share_of_long(a, numbers) == 1
         aligned = frames.align(described_b, known, guide, turn=turn)
@@ -146,14 +146,6 @@ def share_of_long(a: Sound, numbers: np.ndarray) -> float:
     Where they are short, jumps are to cost so much less.
     """
     return min(1, len(numbers) / len(a.files) / LONG_FRAMES) if len(a.files) > 1 else 1
-
-
-def fit_path(
-    model: FramePath, known: np.ndarray, numbers: np.ndarray, *, groups: Sequence[int]
-) -> FramePath:
-    """Fit a copy of a model to known rows; those whose numbers follow may go on."""
-    model = clone(model).set_params(groups=groups)
-    return model.fit(known, numbers, starts=spectrum.starts_of(numbers))
 
 
 def render(
@@ -231,21 +223,21 @@ def choose(
         ``(n_channels_a, n_rows, n_bins)``.
     """
     jump_cost = model.jump_cost * share_of_long(pair.a, pair.numbers)
-    model = clone(model).set_params(jump_cost=jump_cost)
+    model = clone(model).set_params(jump_cost=jump_cost, groups=frames.GROUPS)
     asked = frames.weigh(pair.aligned)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
         known = frames.weigh(pair.described_a[pair.numbers])
-        fitted = fit_path(model, known, pair.numbers, groups=frames.GROUPS)
-        borrowed = pair.numbers[fitted.path(asked, price)]
+        model.fit(known, pair.numbers, starts=spectrum.starts_of(pair.numbers))
+        borrowed = pair.numbers[model.path(asked, price)]
         return borrowed, borrowed_frames(pair, borrowed, pair.a, borrowed)
     numbers = pair.numbers[pair.numbers < pair.numbers[0] + MOST_SUNG]
     weighed = frames.weigh(pair.described_a[numbers])
     choir, voices = melody.transpose(pair.a, numbers, stft=pair.stft)
     known = melody.describe_voices(weighed, choir, voices, stft=pair.stft)
-    groups = (*frames.GROUPS, leads.shape[1], 1)
-    fitted = fit_path(model, known, voices["number"], groups=groups)
-    sung = voices.iloc[fitted.path(melody.ask_for_notes(asked, leads), price)]
+    model.set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
+    model.fit(known, voices["row"], starts=spectrum.starts_of(voices["number"]))
+    sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), price)]
     borrowed = numbers[sung["row"]]
     return borrowed, borrowed_frames(pair, borrowed, choir, sung["number"].to_numpy())
 
@@ -272,7 +264,8 @@ def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
     magnitudes = []
     for rows in spectrum.blocks(len(pair.numbers)):
         spectra = spectrum.spectrum_of(pair.a, pair.numbers[rows], stft=pair.stft)
-        magnitudes.append(frames.magnitudes_of(spectra))
+        size = np.linalg.norm(spectra, axis=(0, 2), keepdims=True)[0]
+        magnitudes.append(np.linalg.norm(spectra, axis=0) / (size + 1e-12))
     still = slice(0, frames.RISE)  # columns: how a frame moves tells no colour
     known = pair.described_a[pair.numbers, still]
     averages = models.fit_magnitudes(model, known, np.concatenate(magnitudes))
@@ -295,8 +288,7 @@ def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
         frames_b = spectrum.cut_frames(pair.b, rows, stft=pair.stft)
         # By Parseval's theorem, half of a spectrum has half of its frame's power, times
         # the number of samples.
-        n_samples = np.float32(pair.stft.m_num / 2)
-        size_b = np.linalg.norm(frames_b, axis=2) * np.sqrt(n_samples)
+        size_b = (pair.stft.m_num / 2) ** 0.5 * np.linalg.norm(frames_b, axis=2)
         spectra = frames.borrow(level * spectra, size_b, dynamics[rows])
         spectrum.add_spectrum(output, spectra, stft=pair.stft, first=rows[0])
     return Sound(output, pair.b.rate)

@@ -63,10 +63,8 @@ def finish(
 
 def check_finishing(**settings: float | None) -> None:
     """Raise the `AudioError` that `finish` would for some of its settings."""
-    for name, value in settings.items():
-        if name not in RANGES:
-            raise AudioError(f"Nothing is finished by {name}: use {', '.join(RANGES)}.")
-        low, high = RANGES[name]
+    for name, (low, high) in RANGES.items():
+        value = settings.get(name, low)
         unset = name == "loudness_lufs" and value is None
         if not unset and not (type(value) in (int, float) and low <= value <= high):
             raise AudioError(f"{name}={value!r} does not work: use {low} to {high}.")
@@ -170,8 +168,7 @@ def loudness(sound: Sound) -> float:
     if sound.samples.shape[1] > 5:
         sound = mono(sound)
     sound = resample(sound, rate=max(8000, sound.rate))
-    samples, n_least = sound.samples, sound.rate // 2
-    if len(samples) < n_least:
-        samples = np.resize(samples, (n_least, samples.shape[1]))
+    n_samples, n_channels = sound.samples.shape
+    samples = np.resize(sound.samples, (max(n_samples, sound.rate // 2), n_channels))
     lufs = pyloudnorm.Meter(sound.rate).integrated_loudness(samples.astype(float))
     return max(float(lufs), in_db(0))

@@ -68,9 +68,8 @@ def rise_of(levels_db: np.ndarray) -> np.ndarray:
 
 
 def is_active(described: np.ndarray) -> np.ndarray:
-    """Tell which frames are loud enough to matter, ``(n_frames,)``; of silence, all."""
-    active = described[:, LOUDNESS] > -ACTIVE_DB
-    return active if active.sum() > 1 else np.ones(len(described), bool)
+    """Tell which frames are loud enough to matter, ``(n_frames,)``."""
+    return described[:, LOUDNESS] > -ACTIVE_DB
 
 
 def is_stroke(described: np.ndarray) -> np.ndarray:
@@ -173,21 +172,6 @@ def fill_out(described: np.ndarray, aligned: np.ndarray) -> np.ndarray:
     wanted = levels_of(aligned).mean(axis=1, keepdims=True)
     below = bands.max(axis=1, keepdims=True) - bands
     return FULLER * (wanted - heard) * below / (below + HALF_DB)
-
-
-def magnitudes_of(spectra: np.ndarray) -> np.ndarray:
-    """Measure magnitudes, of all channels together, as if each frame had a power of 1.
-
-    Parameters
-    ----------
-    spectra : ndarray of shape (n_channels, n_rows, n_bins)
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_bins)
-    """
-    magnitudes = np.linalg.norm(spectra, axis=0)
-    return magnitudes / (np.linalg.norm(magnitudes, axis=1, keepdims=True) + 1e-12)
 
 
 def borrow(picked: np.ndarray, size_b: np.ndarray, share: np.ndarray) -> np.ndarray:

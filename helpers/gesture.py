@@ -33,7 +33,6 @@ UNDER_DB = 5  # what sounds ahead of a stroke, under B
 LET_GO = 4  # frames: a push lasts for some 50 ms
 LEVEL_SHARE = 0.6  # of what the bands are off, the rest is A's colour
 GAIN_SHARE = 0.75  # of how far B's loudness moves
-MOST_DB = 12  # what is hardly there is not to be made loud
 
 
 def points_of(sound: Sound) -> np.ndarray:
@@ -41,14 +40,9 @@ def points_of(sound: Sound) -> np.ndarray:
 
     They are the middles of steps of 3 ms; the last step may hang over the end.
     """
-    step = step_of(sound)
+    step = round(POINT_SECONDS * sound.rate)
     n_points = -(-len(sound.samples) // step)
     return (np.arange(n_points) + 0.5) * step
-
-
-def step_of(sound: Sound) -> int:
-    """Give how many samples lie from one point to the next."""
-    return max(1, round(POINT_SECONDS * sound.rate))
 
 
 def fine_power(sound: Sound) -> np.ndarray:
@@ -56,7 +50,7 @@ def fine_power(sound: Sound) -> np.ndarray:
 
     The mean of a step, smoothed a little over the steps beside it.
     """
-    step = step_of(sound)
+    step = round(POINT_SECONDS * sound.rate)
     energy = np.einsum("ij,ij->i", sound.samples, sound.samples)  # of each sample
     energy = np.add.reduceat(energy, np.arange(0, len(energy), step))  # of each step
     return np.convolve(np.pad(energy / step, 1), [0.25, 0.5, 0.25], "valid")
@@ -163,7 +157,7 @@ def articulate(described: np.ndarray, described_b: np.ndarray) -> np.ndarray:
     gain_db += LEVEL_SHARE * (missing - missing[active].mean())
     most = GAIN_SHARE * described_b[active, LOUDNESS].std()
     gain_db *= min(1, most / (gain_db[active].std() + 1e-6))
-    return np.clip(gain_db, -MOST_DB, MOST_DB)
+    return gain_db
 
 
 def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:

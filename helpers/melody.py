@@ -81,21 +81,20 @@ def chroma(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarr
     return np.concatenate(parts).astype(np.float32)
 
 
-def tonality(rows: np.ndarray, *, n_smooth: int) -> np.ndarray:
+def tonality(rows: np.ndarray) -> np.ndarray:
     """Tell from their chroma how far frames have a pitch: 0 for noise, 1 for a tone.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, 36)
-    n_smooth : int
-        Average over so many rows: noise has chance peaks, but they do not last.
 
     Returns
     -------
     ndarray of shape (n_rows, 1)
     """
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    length = uniform_filter1d(length, n_smooth, axis=0, mode="nearest")
+    # Noise has chance peaks, but they do not last: nine rows are .1 s.
+    length = uniform_filter1d(length, 9, axis=0, mode="nearest")
     return np.clip((length - NOISE) / (TONE - NOISE), 0, 1)
 
 
@@ -184,9 +183,7 @@ def lead(b: Sound, melody: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
     if not melody.any():
         return np.zeros((len(melody), PER_OCTAVE), np.float32)
     tones = chroma(b, np.arange(len(melody)), stft=stft)
-    n_smooth = max(1, round(0.1 / stft.delta_t))  # 0.1 s
-    strength = melody[:, np.newaxis] * tonality(tones, n_smooth=n_smooth)
-    return to_unit_length(tones) * strength
+    return to_unit_length(tones) * tonality(tones) * melody[:, np.newaxis]
 
 
 def lend_envelope(

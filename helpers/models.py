@@ -137,7 +137,7 @@ def fit_magnitudes(
     described : ndarray of shape (n_known, n_columns)
         A's frames.
     magnitudes : ndarray of shape (n_known, n_bins)
-        As from `helpers.frames.magnitudes_of`.
+        Each row of a length of 1.
 
     Returns
     -------

@@ -110,8 +110,6 @@ def save_montage(path: str | Path, table: pd.DataFrame) -> None:
     path : str or Path
         Of the result: ``bell_to_bird.wav`` gets a table ``bell_to_bird_montage.csv``
         and labels for Audacity (*File > Import > Labels*) ``bell_to_bird_montage.txt``.
-        Of an empty table nothing is written, and what an earlier result left under
-        these names is deleted.
     table : DataFrame
         As from `montage`.
 
@@ -123,15 +121,9 @@ def save_montage(path: str | Path, table: pd.DataFrame) -> None:
     stop = (table["start"] + table["length"]).round(4)
     labels = table[["start"]].assign(stop=stop)
     labels["text"] = table["file"] + " " + table["file_start"].astype(str) + " s"
-    texts = {
-        "csv": table.to_csv(index=False),
-        "txt": labels.to_csv(sep="\t", header=False, index=False),
-    }
-    for suffix, text in texts.items():
-        place = Path(path).with_name(f"{Path(path).stem}_montage.{suffix}")
-        place.unlink(missing_ok=True)
-        if len(table):
-            write(place, text)
+    beside = str(Path(path).with_suffix("")) + "_montage"
+    write(Path(f"{beside}.csv"), table.to_csv(index=False))
+    write(Path(f"{beside}.txt"), labels.to_csv(sep="\t", header=False, index=False))
 
 
 def players(sounds: Mapping[str, Sound], *, path: str | Path | None = None) -> HTML:
@@ -162,14 +154,13 @@ def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
     if (peak := peak_of(sound)) > 1:
         label += f", turned down by {20 * np.log10(peak):.1f} dB"
     samples = sound.samples[: PLAYED_SECONDS * sound.rate, :2] / max(1, peak)
-    played = Sound(samples, sound.rate)
-    if not 8000 <= sound.rate <= 96000:  # browsers and the encoder stumble
-        played = resample(played, rate=48000)
-    form = {"samplerate": played.rate, "channels": samples.shape[1], "format": "OGG"}
+    # At other rates some browsers stumble, and some encoders.
+    samples = resample(Sound(samples, sound.rate), rate=48000).samples
+    form = {"samplerate": 48000, "channels": samples.shape[1], "format": "OGG"}
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", **form) as file:
-        for first in range(0, len(played.samples), 2**16):  # it crashes on millions
-            file.write(played.samples[first : first + 2**16])
+        for first in range(0, len(samples), 2**16):  # it crashes on millions
+            file.write(samples[first : first + 2**16])
     source = f"data:audio/ogg;base64,{b64encode(buffer.getvalue()).decode()}"
     caption = html.escape(label)
     if path is not None:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from unicodedata import normalize
 from urllib.request import url2pathname
@@ -118,8 +117,8 @@ def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
     if place.is_file():
         return [place]
     left_out = [file.resolve() for file in files_of(leave_out)]
-    hidden = set(place.rglob(".*/**/*"))  # as what begins with a dot itself
-    files = sorted(set(place.rglob("[!.]*")) - hidden)
+    # What begins with a dot is hidden, and so is what lies in it.
+    files = sorted(set(place.rglob("[!.]*")) - set(place.rglob(".*/**/*")))
     return [file for file in files if file.is_file() and file.resolve() not in left_out]
 
 
@@ -185,8 +184,7 @@ def _read(path):
         samples, rate, fault = _decode(path)
     except (av.FFmpegError, OSError, ValueError, IndexError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "no sound of a known kind is in it"
-        text = f"{name} cannot be read ({reason}): export it as WAV."
-        raise AudioError(text) from None
+        raise AudioError(f"{name} cannot be read ({reason}): save it as WAV.") from None
     if not len(samples):
         raise AudioError(f"{name} is empty or was never finished: record it again.")
     if fault:
@@ -277,7 +275,7 @@ def check(sound: Sound, *, name: str) -> Sound:
     if len(shape) != 2 or shape[0] < 2 or not 1 <= shape[1] <= 64:
         text = "2 samples or more of 1 to 64 channels, (n_samples, n_channels)"
         raise AudioError(f"{name} has samples of shape {shape}: use {text}.")
-    if not isinstance(rate, Integral) or not 1000 <= rate <= 768_000:
+    if not isinstance(rate, int | np.integer) or not 1000 <= rate <= 768_000:
         raise AudioError(f"{name} is at {rate!r} Hz: use 1000 to 768000 Hz.")
     if not (peak := peak_of(sound)) <= 1e6:  # nan is not, either
         raise AudioError(f"{name} holds NaN or is over +120 dBFS: choose another.")

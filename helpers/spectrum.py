@@ -52,8 +52,7 @@ def make_stft(rate: int, n_fft: int = 2048, hop_length: int = 512) -> ShortTimeF
             f"n_fft={n_fft!r} and hop_length={hop_length!r} do not fit: choose an "
             "n_fft up to 65536 that is 2, 4 or 8 times hop_length, as 2048 is of 512."
         )
-    window = hann(n_fft, sym=False)
-    return ShortTimeFFT(window, hop=hop_length, fs=rate, phase_shift=None)
+    return ShortTimeFFT(hann(n_fft, sym=False), hop_length, rate, phase_shift=None)
 
 
 def n_frames(sound: Sound, *, stft: ShortTimeFFT) -> int:

@@ -114,12 +114,6 @@ def test_quiet_bands_are_raised_where_b_is_fuller_and_the_loudest_is_not():
     assert np.all(np.sort(gain_db, axis=1)[:, 1:] > 0)
 
 
-def test_magnitudes_are_those_of_frames_of_power_one():
-    spectra = RNG.standard_normal((2, 4, 9)) + 1j * RNG.standard_normal((2, 4, 9))
-    power = (frames.magnitudes_of(spectra) ** 2).sum(axis=1)
-    np.testing.assert_allclose(power, 1)
-
-
 def test_what_is_borrowed_has_the_loudness_of_b_channel_by_channel():
     picked = np.complex64(RNG.standard_normal((2, 6, 30)))
     size_b = RNG.uniform(1, 2, (3, 6))

@@ -42,7 +42,7 @@ def test_noise_has_no_pitch_and_a_tone_has():
     numbers = np.arange(10, 30)
     for samples, expected in ((hiss.astype(np.float32), 0), (tone(330), 1)):
         rows = melody.chroma(Sound(samples, RATE), numbers, stft=STFT)
-        assert np.all(melody.tonality(rows, n_smooth=9) == expected)
+        assert np.all(melody.tonality(rows) == expected)
 
 
 @pytest.fixture(scope="module")
