@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.interpolate import BSpline, make_interp_spline
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import ShortTimeFFT, find_peaks
 
@@ -38,11 +38,11 @@ GAIN_SHARE = 0.75  # of how far B's loudness moves
 def points_of(sound: Sound) -> np.ndarray:
     """Give the places where a gain has its points, ``(n_points,)``, in samples.
 
-    They are the middles of steps of 3 ms; the last step may hang over the end.
+    They are the middles of steps of 3 ms; the last one lies behind the end.
     """
     step = round(POINT_SECONDS * sound.rate)
-    n_points = -(-len(sound.samples) // step)
-    return (np.arange(n_points) + 0.5) * step
+    n_steps = -(-len(sound.samples) // step)
+    return (np.arange(n_steps + 1) + 0.5) * step
 
 
 def fine_power(sound: Sound) -> np.ndarray:
@@ -53,23 +53,18 @@ def fine_power(sound: Sound) -> np.ndarray:
     step = round(POINT_SECONDS * sound.rate)
     energy = np.einsum("ij,ij->i", sound.samples, sound.samples)  # of each sample
     energy = np.add.reduceat(energy, np.arange(0, len(energy), step))  # of each step
-    return np.convolve(np.pad(energy / step, 1), [0.25, 0.5, 0.25], "valid")
+    return np.convolve(np.pad(energy / step, (1, 2)), [0.25, 0.5, 0.25], "valid")
 
 
 def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
     """Turn a sound up and down along a curve through points, ``(n_points,)``."""
     points, samples = points_of(sound), np.empty_like(sound.samples)
-    curve = smooth_curve(points, gain_db)
+    curve = CubicSpline(points, gain_db)  # corners would add sidebands
     for first in range(0, len(samples), BLOCK):
         places = np.arange(first, min(first + BLOCK, len(samples)))
         gain = 10 ** (curve(places.clip(points[0], points[-1])) / 20)
         samples[places] = sound.samples[places] * gain[:, np.newaxis]
     return replace(sound, samples=samples)
-
-
-def smooth_curve(x: np.ndarray, y: np.ndarray) -> BSpline:
-    """Give a cubic curve through points: corners would add sidebands to a sound."""
-    return make_interp_spline(x, y, k=min(3, len(x) - 1))
 
 
 def find_strokes(power: np.ndarray) -> np.ndarray:
@@ -218,7 +213,7 @@ def gesture_gain(
     # As the sound will be once it follows, without measuring it again.
     described[:, LOUDNESS] += np.interp(middles, seconds, gain_db)
     described[:, LOUDNESS] -= described[:, LOUDNESS].max()
-    gain_db += smooth_curve(middles, articulate(described, described_b))(seconds)
+    gain_db += CubicSpline(middles, articulate(described, described_b))(seconds)
 
     own *= 10 ** (gain_db / 10)
     over_db = 10 * np.log10(own / wanted.max() + 1e-20) - OVER_DB
