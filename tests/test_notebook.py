@@ -6,6 +6,7 @@ import sys
 from ast import literal_eval
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -123,7 +124,8 @@ def folder(tmp_path, monkeypatch):
 
 def play(until=None, *, changed=("", ""), **settings):
     """Run the cells before the one with the words `until`; return all names."""
-    names = {"display": lambda *shown: None}
+    shell = SimpleNamespace(set_custom_exc=lambda kinds, say: None)
+    names = {"display": lambda *shown: None, "get_ipython": lambda: shell}
     for code in CODE:
         if until is not None and until in code:
             break
@@ -235,6 +237,13 @@ def test_a_tool_that_is_missing_is_named_in_one_sentence(monkeypatch):
     (sentence,) = error.value._render_traceback_()
     assert "helpers.path" in sentence
     assert sentence.endswith("README says.")
+
+
+def test_a_cell_that_needs_another_says_so_in_one_sentence(folder, capsys):
+    missing = NameError("name 'pair' is not defined")
+    play("dials = ")["say_what_to_run"](None, NameError, missing, None)
+    said = capsys.readouterr().out
+    assert said == f"{missing}: first choose Run > Run All Above Selected Cell.\n"
 
 
 # As it is stored ----------------------------------------------------------------------
