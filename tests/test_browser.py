@@ -43,8 +43,8 @@ IN_SIGHT = """() => {const place = [...document.querySelectorAll("audio")].pop()
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Copy the project, to compare one model, with short sounds of its own."""
-    folder = copy_project(tmp_path_factory.mktemp("project"), compare=["nearest_path"])
+    """Copy the project, with short sounds of its own."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
     for seed, name in enumerate(("voice", "later")):
         path = folder / "input_audio" / f"{name}.wav"
         write_sound(path, seed=seed, seconds=0.5 + 0.2 * seed, rate=44100, channels=1)

@@ -191,7 +191,7 @@ def test_another_regressor_may_stand_in_its_cell(regressor, folder):
 
 
 def test_any_cell_runs_again_from_the_last_to_the_first(folder):
-    names = play(**NAMES, compare=["nearest_path", "linear_regression"])
+    names = play(**NAMES)
     before = dict(names)
     for code in reversed(CODE[1:]):
         exec(re.sub("(?m)^%.*", "", code), names)
@@ -210,8 +210,6 @@ WRONG = [
     ("peak_db", 3, "peak_db=3"),
     ("loudness_lufs", "loud", "loudness_lufs='loud'"),
     ("excerpt_seconds", 0, "0 s"),
-    ("compare", ["rigde"], "no model 'rigde'"),
-    ("compare", 1, "compare=1 lists no models"),
 ]
 
 
@@ -240,8 +238,10 @@ def test_a_tool_that_is_missing_is_named_in_one_sentence(monkeypatch):
 
 
 def test_a_cell_that_needs_another_says_so_in_one_sentence(folder, capsys):
-    missing = NameError("name 'pair' is not defined")
-    play("dials = ")["say_what_to_run"](None, NameError, missing, None)
+    missing, say = NameError("name 'pair' is not defined"), {}
+    shell = SimpleNamespace(set_custom_exc=lambda kinds, how: say.update({kinds: how}))
+    play("dials = ", get_ipython=lambda: shell)
+    say[(NameError,)](shell, NameError, missing, None, tb_offset=None)
     said = capsys.readouterr().out
     assert said == f"{missing}: first choose Run > Run All Above Selected Cell.\n"
 
