@@ -37,19 +37,12 @@ def bin_table(frames: np.ndarray) -> pd.DataFrame:
         spectrum = fft(samples, axis=1)
         columns[name] = samples
         columns[f"{name}_magnitude"] = np.abs(spectrum)
-        columns[f"{name}_phase"] = phase_of(spectrum)
+        # Less than a 16-bit step, in sum, is but rounding: its phases would whisper.
+        columns[f"{name}_phase"] = np.where(np.abs(spectrum) < 1, 0, np.angle(spectrum))
         columns[f"{name}_complex_real"] = spectrum.real
         columns[f"{name}_complex_imag"] = spectrum.imag
     rows = {name: columns[name].ravel() for name in FEATURES + TARGETS}
     return pd.DataFrame(rows, dtype=np.float32)
-
-
-def phase_of(spectrum: np.ndarray) -> np.ndarray:
-    """Give the phases of bins in radians; of less than a 16-bit step, in sum, it is 0.
-
-    In silence there is but rounding, whose phases would be heard as a whisper.
-    """
-    return np.where(np.abs(spectrum) < 1, 0, np.angle(spectrum))
 
 
 def known_bins(a: Sound, *, stft: ShortTimeFFT, n_rows: int = 100_000) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def score(out: Sound, a: Sound, b: Sound) -> dict[str, float]:
 
         - ``timbre``: 1 where every frame sounds like some frame of A, 0 where they are
           as far from A as B is.
-        - ``motion``: timbre over stretches of three frames: does it move as A moves?
+        - ``motion``: timbre over three frames, 46 ms apart: does it move as A moves?
         - ``structure``: the mean of the three that follow.
         - ``envelope``, ``onsets``, ``shape``: correlations with B's loudness, with its
           spectral flux and with its self-distance matrix.
@@ -208,7 +208,9 @@ def render_all(
     # Warnings' filters and BLAS's threads are one for the whole process: of models that
     # change them side by side, the last to leave may restore what was not there before.
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="sklearn")  # as `models.fit` means it
+        warnings.filterwarnings(
+            "ignore", module="sklearn"
+        )  # as `models.complaints` does
         how = {"folder": folder, "finishing": finishing} | settings
         tasks = [
             delayed(_render_one)(*pair, *named_model, **how)

@@ -141,9 +141,10 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
 
 
 def share_of_long(a: Sound, numbers: np.ndarray) -> float:
-    """Tell how long the files of A are that frames come from: 1 is long enough.
+    """Tell how many known frames a file of A has on average, as a share of 100.
 
-    Where they are short, jumps are to cost so much less.
+    It is 1 at most, and 1 for a single file. Where files are short, jumps are to cost
+    so much less.
     """
     return min(1, len(numbers) / len(a.files) / LONG_FRAMES) if len(a.files) > 1 else 1
 
@@ -186,8 +187,8 @@ def render(
         else:
             if isinstance(regressor, FramePath):
                 # In the middle the model's own; cubed, for prices are felt in ratios.
-                price = (2 * dials.continuity) ** 3
-                borrowed, picked = choose(pair, regressor, price, leading=dials.melody)
+                factor = (2 * dials.continuity) ** 3
+                borrowed, picked = choose(pair, regressor, factor, leading=dials.melody)
             else:
                 picked = averaged_frames(pair, regressor)
             sound = put_together(pair, picked, dynamics=dials.dynamics)
@@ -200,7 +201,7 @@ def render(
 
 
 def choose(
-    pair: Pair, model: FramePath, price: float | np.ndarray, *, leading: np.ndarray
+    pair: Pair, model: FramePath, factor: float | np.ndarray, *, leading: np.ndarray
 ) -> tuple[np.ndarray, Picked]:
     """Choose the frames of A to borrow: those on the path through B's.
 
@@ -208,11 +209,11 @@ def choose(
     ----------
     pair : Pair
     model : FramePath
-    price : float or ndarray of shape (n_frames_b,)
-        Times what jumping costs.
+    factor : float or ndarray of shape (n_frames_b,)
+        Of what jumping costs.
     leading : ndarray of shape (n_frames_b,)
-        How far B's notes lead. Where they do, transposed copies of A's frames are there
-        to choose from, too.
+        How far B's notes lead. If they do anywhere, there are transposed copies to
+        choose from, too, of A's first 47 s (4096 frames).
 
     Returns
     -------
@@ -229,7 +230,7 @@ def choose(
     if not leads.any():
         known = frames.weigh(pair.described_a[pair.numbers])
         model.fit(known, pair.numbers, starts=spectrum.starts_of(pair.numbers))
-        borrowed = pair.numbers[model.path(asked, price)]
+        borrowed = pair.numbers[model.path(asked, factor)]
         return borrowed, borrowed_frames(pair, borrowed, pair.a, borrowed)
     numbers = pair.numbers[pair.numbers < pair.numbers[0] + MOST_SUNG]
     weighed = frames.weigh(pair.described_a[numbers])
@@ -237,7 +238,7 @@ def choose(
     known = melody.describe_voices(weighed, choir, voices, stft=pair.stft)
     model.set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
     model.fit(known, voices["row"], starts=spectrum.starts_of(voices["number"]))
-    sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), price)]
+    sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), factor)]
     borrowed = numbers[sung["row"]]
     return borrowed, borrowed_frames(pair, borrowed, choir, sung["number"].to_numpy())
 
@@ -245,7 +246,11 @@ def choose(
 def borrowed_frames(
     pair: Pair, borrowed: np.ndarray, choir: Sound, sung: np.ndarray
 ) -> Picked:
-    """Yield frames of A, transposed if they are to sing, and as full as B's."""
+    """Yield the frames `sung` of a choir, as full as was asked for.
+
+    The choir is A itself, or A and its transposed copies; `borrowed` are the numbers
+    that the frames have in A.
+    """
     for rows in spectrum.blocks(len(borrowed)):
         spectra = spectrum.spectrum_of(choir, sung[rows], stft=pair.stft)
         if choir is not pair.a:
@@ -351,10 +356,11 @@ def predictive_convolution(
     continuity : number or breakpoints, default 0.5
         From 0, a mosaic of single moments of A, to 1, long stretches of it. At the
         default B's structure and A's motion are both kept well. Only a `FramePath`
-        knows it, and `melody`.
+        knows it.
     melody : number or breakpoints, default 0
         From 0, where A keeps its own notes, to 1, where it is transposed to B's, at the
-        price of timbre. Where B has no pitch, it does nothing.
+        price of timbre. Where B has no pitch, it does nothing. Only a `FramePath` knows
+        it, and of a long A only the first 47 s are led.
     dynamics : number or breakpoints, default 1
         From 0, where A keeps its own loudness, to 1, where it has B's. Models of bins
         do not know it.

@@ -63,8 +63,10 @@ def finish(
 
 def check_finishing(**settings: float | None) -> None:
     """Raise the `AudioError` that `finish` would for some of its settings."""
-    for name, (low, high) in RANGES.items():
-        value = settings.get(name, low)
+    for name, value in settings.items():
+        if name not in RANGES:
+            raise AudioError(f"Nothing is finished by {name}: use {', '.join(RANGES)}.")
+        low, high = RANGES[name]
         unset = name == "loudness_lufs" and value is None
         if not unset and not (type(value) in (int, float) and low <= value <= high):
             raise AudioError(f"{name}={value!r} does not work: use {low} to {high}.")
@@ -74,9 +76,9 @@ def reduce_noise(sound: Sound, *, strength_db: float) -> Sound:
     """Turn steady noise down where it can be told apart from the sound.
 
     What sounds in the quietest tenth of the frames, all channels together, is taken for
-    the noise of each channel, if that is 8 dB under its mean. It is subtracted from the
-    power (Boll 1979, Berouti et al. 1979) of 5 x 3 bins at a time, which keeps "musical
-    noise" away.
+    the noise of each channel, if that is 8 dB under its mean. Bins are turned down by
+    how much of their power is noise, counted twice (after Boll 1979 and Berouti et al.
+    1979); the power of 5 x 3 bins at a time, which keeps "musical noise" away.
 
     Parameters
     ----------
@@ -103,6 +105,7 @@ def reduce_noise(sound: Sound, *, strength_db: float) -> Sound:
     # The mean of logs, 0.577 low for noise, passes over what sounds now and then.
     noise = np.exp(np.log(quiet).mean(axis=1, keepdims=True) + np.euler_gamma)
     ratio = power[:, heard].mean(axis=(1, 2)) / quiet.mean(axis=(1, 2))
+    # Two for each decibel that the mean is more than 8 dB over the noise.
     told_apart_db = np.clip(20 * np.log10(ratio + 1e-30) - 16, 0, strength_db)
     least = 10 ** (-told_apart_db[:, np.newaxis, np.newaxis] / 20)
     output = np.zeros_like(sound.samples)

@@ -31,9 +31,10 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_frames, 2 * N_BANDS + 3)
-        Float32, in dB: the levels of mel bands, as if each frame had a power of 1; how
-        loud the frame is, under the loudest; the mean rise of the bands since the frame
-        before, as they are heard; and how far each of them moved. Last, 1 for a stroke,
+        Float32, in dB. *Bands*: how much of the frame's power is in each mel band:
+        colour without loudness. *Loudness*: the frame's power, under the loudest. (Both
+        added are *levels*.) *Rise*: how far the levels rose since the frame
+        before, on average. *Steps*: how far each of them moved. Last, 1 for a *stroke*,
         0 for any other frame.
     """
     weights = mel_bands(stft.f, N_BANDS) ** 2  # narrower, so better told apart
@@ -94,7 +95,8 @@ def spread_evenly(numbers: np.ndarray, most: int) -> np.ndarray:
 def weigh(described: np.ndarray) -> np.ndarray:
     """Weigh the columns of descriptions by what they count where frames are compared.
 
-    Levels are floored where nothing is heard, and rises at 8 dB: a stroke is a stroke.
+    All is floored at -60 dB, where nothing is heard. Rises count up to 8 dB: a stroke
+    is a stroke.
     """
     weighed = np.maximum(described, -RANGE_DB)
     weighed[:, STEPS] *= STEP_WEIGHT
@@ -152,7 +154,7 @@ def align(
 
 
 def fill_out(described: np.ndarray, aligned: np.ndarray) -> np.ndarray:
-    """Find the gains that make frames of A nearly as full, or as bare, as B's are.
+    """Find the gains that make frames of A nearly as full, or bare, as was asked for.
 
     A frame is full where its quiet bands are not far below its loudest one. They are
     raised or lowered, the more the quieter they are.
@@ -175,7 +177,7 @@ def fill_out(described: np.ndarray, aligned: np.ndarray) -> np.ndarray:
 
 
 def borrow(picked: np.ndarray, size_b: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Put frames of A where B's are, at the loudness of B's.
+    """Scale frames of A, chosen for those of B, to the loudness of B's.
 
     Each channel of B borrows from the channel of A of the same number (counted round
     where A has fewer) and as much from A's mix: some of A's width, in B's stereo image.

@@ -97,7 +97,7 @@ def find_strokes(power: np.ndarray) -> np.ndarray:
 def follow(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray:
     """Find the gain that follows B's loudness.
 
-    Smooth, for a gain that ripples puts sidebands where A has silence; but never
+    Smooth, for a gain that ripples puts sidebands where A has silence; but hardly
     across a stroke, which would be heard too early.
 
     Parameters
@@ -191,7 +191,7 @@ def gesture_gain(
     Parameters
     ----------
     sound, b : Sound
-        Of one length and rate.
+        Of one length and rate; what their levels differ by in all stays as it is.
     described_b : ndarray of shape (n_frames, n_columns)
         All frames of B, as from `helpers.frames.describe`.
     stft : ShortTimeFFT

@@ -20,7 +20,7 @@ TRANSPOSE_COST = 0.15  # a semitone
 
 
 def fold(level_db: np.ndarray, *, delta_f: float) -> np.ndarray:
-    """Read spectra off at all pitches; lay what stands out of them, by octaves.
+    """Keep what stands out of spectra at 216 pitches, and add up the octaves.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ def fold(level_db: np.ndarray, *, delta_f: float) -> np.ndarray:
         next to none, octaves added, mean taken off.
     """
     pitches = LOWEST * 2 ** (np.arange(OCTAVES * PER_OCTAVE) / PER_OCTAVE)
+    # So that there is a bin behind each place, too.
     place = np.minimum(pitches / delta_f, level_db.shape[1] - 1.001)
     below = place.astype(int)
     part = place - below
@@ -113,25 +114,28 @@ def transpose(
     Returns
     -------
     choir : Sound
+        Up to the last of the frames.
     voices : DataFrame
         A row for each frame of the choir that may be borrowed, A's own first:
         ``number`` is its number there, ``row`` says which of `numbers` it was before it
         was transposed, and ``semitones`` how far that is.
     """
     parts, voices, n_ahead = [], [], 0
+    heard = a.samples[: numbers[-1] * stft.hop + stft.m_num]
     for semitones in SEMITONES:
         speed = 2 ** (semitones / 12)
         # Interpolated without a filter: mirrored highs are better than none (they get
         # the envelope that A has there).
-        copy = soxr.resample(a.samples, a.rate * speed, a.rate, quality="QQ")
+        copy = soxr.resample(heard, a.rate * speed, a.rate, quality="QQ")
         # Silence behind it, to where a frame begins.
         silence = stft.m_num - len(copy) % stft.hop
         parts.append(np.pad(copy, ((0, silence), (0, 0))))
         of_copy = np.arange(len(parts[-1]) // stft.hop)
         of_a = np.rint((of_copy + stft.p_min) * speed - stft.p_min)
+        # Which of `numbers` each frame was; beyond the last, that one, to be left out.
         row = np.searchsorted(numbers[:-1], of_a)
-        known = numbers[row] == of_a
-        columns = {"number": n_ahead + of_copy[known], "row": row[known]}
+        allowed = numbers[row] == of_a
+        columns = {"number": n_ahead + of_copy[allowed], "row": row[allowed]}
         voices.append(pd.DataFrame(columns | {"semitones": semitones}))
         n_ahead += len(of_copy)
     return Sound(np.concatenate(parts), a.rate), pd.concat(voices, ignore_index=True)

@@ -127,7 +127,8 @@ def fit_magnitudes(
     """Fit a copy of a model that averages: descriptions in, magnitudes out.
 
     The thousand bins of a frame are far from independent: 40 principal components sum
-    them up. Columns are brought to one scale first, for many models stumble over
+    them up: of their roots, lest the loudest outweigh all others (`predict_magnitudes`
+    squares them). Columns are brought to one scale first, for many models stumble over
     different ones.
 
     Parameters

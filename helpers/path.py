@@ -24,7 +24,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     return_cost : float, default 0
         What a jump costs on top, times how much of what was lately played is played
         again by going there: the share of the last 60 rows, older ones fading, in which
-        the way that was cheapest was at that row or up to 60 after it.
+        the way that was cheapest was at that row or less than 60 after it.
     groups : sequence of int, optional
         How many columns form each group; by default all are one. A row costs the root
         of its distance in the first group, 1 where it is as far off as the known rows
@@ -69,15 +69,15 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         rows = self.path(X)  # first: it says so where nothing was fitted
         return self.y_[rows]
 
-    def path(self, X, price=1.0):  # noqa: N803
+    def path(self, X, factor=1.0):  # noqa: N803
         """Find the cheapest path.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_columns)
             In order of time.
-        price : float or array-like of shape (n_rows,), default 1
-            Times both costs of jumping to a row. At 0 each row is on its own.
+        factor : float or array-like of shape (n_rows,), default 1
+            Of both costs of jumping to a row. At 0 each row is on its own.
 
         Returns
         -------
@@ -86,11 +86,12 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float32)  # noqa: N806
-        price = np.broadcast_to(np.float32(price), len(X))
+        factor = np.broadcast_to(np.float32(factor), len(X))
         starts = np.flatnonzero(self.starts_)
         distances = self._distances(X)
-        # Of the cheapest way that ends at each known row: what it costs, and when its
-        # last stretch began; and how much of what was lately played lies ahead of it.
+        # For each known row: `cost` of the cheapest way that ends there, and when, at
+        # which row of X, its last stretch `began`; and how much of what was lately
+        # `played` would be played again by jumping there.
         cost = next(distances)
         began, played = np.zeros(len(cost), np.int32), np.zeros_like(cost)
         left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
@@ -104,7 +105,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             going_on[starts] = np.inf
             played *= 1 - 1 / N_RECENT
             played[max(0, best + 1 - N_RECENT) : best + 1] += 1 / N_RECENT
-            jumping = price[t] * (self.jump_cost + self.return_cost * played)
+            jumping = factor[t] * (self.jump_cost + self.return_cost * played)
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
             cost = distance + np.minimum(going_on, jumping)

@@ -37,7 +37,8 @@ def draw_spectrogram(ax: Axes, sound: Sound, *, title: str) -> None:
     hertz = np.geomspace(60, min(16000, sound.rate / 2), 160)
     lowest = hertz * (hertz[0] / hertz[1]) ** 0.5  # of each row: half a step lower
     bins = np.rint(lowest / stft.delta_f).astype(int).clip(0, len(stft.f) - 1)
-    rows_db = np.maximum.reduceat(levels_db, bins, axis=1)  # the loudest in a row
+    # The loudest bin in a row.
+    rows_db = np.maximum.reduceat(levels_db[:, stft.f < 1.02 * hertz[-1]], bins, axis=1)
     look = {"vmin": -90, "vmax": 0, "cmap": "magma", "rasterized": True}
     ax.pcolormesh(seconds_of(numbers, stft=stft), hertz, rows_db.T, **look)
     ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yscale="log", ylim=(60, 16000))
@@ -84,7 +85,8 @@ def montage(
     DataFrame
         A row a stretch: ``start`` and ``length`` in the result, ``file``, and
         ``file_start`` in it, in seconds. One begins where the one before it ends, at
-        the middle of a frame; heard they overlap, for frames do.
+        the middle of a frame; heard they overlap, for frames do. How far they are
+        transposed, led by `melody`, is not told.
     """
     borrowed = np.zeros(0, int) if borrowed is None else borrowed
     first = np.flatnonzero(starts_of(borrowed))

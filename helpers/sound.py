@@ -435,7 +435,7 @@ def beside(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{os.getpid()}-{path.name[-60:]}")
+        part = path.with_name(f".{os.getpid()}-{hash(path.name)}")
         try:
             yield part
         finally:

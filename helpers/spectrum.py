@@ -66,7 +66,7 @@ def seconds_of(numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:
 
 
 def starts_of(numbers: np.ndarray) -> np.ndarray:
-    """Tell which of some frames do not follow the one before, ``(n_rows,)``."""
+    """Tell which of some frames do not follow the one before; the first never does."""
     return np.diff(numbers, prepend=-2) != 1
 
 
@@ -175,7 +175,8 @@ def mel_bands(frequencies: np.ndarray, n_bands: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_bins, n_bands)
-        Float32, 1 at the middle of each band.
+        Float32, 1 at the middle of each band. Neighbours add up to 1: its transpose
+        draws a line from band to band.
     """
     ends = 2595 * np.log10(1 + np.array([40, min(16000, frequencies[-1])]) / 700)
     edges = 700 * (10 ** (np.linspace(*ends, n_bands + 2) / 2595) - 1)

@@ -26,7 +26,7 @@ def fitted(known, **settings):
     return FramePath(**settings).fit(known, np.arange(len(known)), starts=starts)
 
 
-def reference(model, known, asked, price):
+def reference(model, known, asked, factor):
     """Find the path with a table of all ways, by what the docstrings say alone."""
     groups = np.cumsum(model.groups or [known.shape[1]])[:-1]
     away = np.split(asked[:, np.newaxis] - known, groups, axis=2)
@@ -41,7 +41,7 @@ def reference(model, known, asked, price):
         for row in range(len(known)):
             led_there = np.isin(np.subtract(played, row), range(module.N_RECENT))
             heard = (fading * led_there).sum() / module.N_RECENT
-            jump = price[t] * (model.jump_cost + model.return_cost * heard)
+            jump = factor[t] * (model.jump_cost + model.return_cost * heard)
             ways = {best: cost[-1][best] + jump}
             if row > 0 and not model.starts_[row]:
                 on = cost[-1][row - 1]
@@ -71,10 +71,10 @@ SETTINGS = [
 def test_the_path_is_the_cheapest_in_a_table_of_all_ways(settings, seed, monkeypatch):
     monkeypatch.setattr(module, "N_RECENT", 4)
     known, asked = rows(30, seed=seed), rows(40, seed=seed + 10)
-    price = np.random.default_rng(seed).choice([0, 0.5, 1, 2], 40)
+    factor = np.random.default_rng(seed).choice([0, 0.5, 1, 2], 40)
     model = fitted(known, **settings)
-    expected = reference(model, known, asked, price)
-    np.testing.assert_array_equal(model.path(asked, price), expected)
+    expected = reference(model, known, asked, factor)
+    np.testing.assert_array_equal(model.path(asked, factor), expected)
 
 
 def test_without_costs_the_path_is_nearest_neighbours():
@@ -111,7 +111,7 @@ def test_what_was_just_played_is_not_played_again(monkeypatch):
         assert ((leaps <= 0) & (leaps > -9)).any() == repeats
 
 
-def test_where_the_price_is_0_each_row_is_on_its_own():
+def test_where_the_factor_is_0_each_row_is_on_its_own():
     known = rows(60)
     asked = known[20:40] + rows(20, seed=1)
     path = fitted(known, jump_cost=5, return_cost=5).path(asked, np.arange(20) < 10)

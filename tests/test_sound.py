@@ -462,6 +462,14 @@ def test_takes_are_numbered_and_the_same_one_keeps_its_name(monkeypatch):
         np.testing.assert_allclose(load(name).samples, noise(seed=seed), atol=2**-23)
 
 
+def test_takes_of_long_names_are_written_side_by_side():
+    paths = [f"{model}_{'x' * 100}.wav" for model in ("pls", "ridge", "mlp")]
+    with sound.beside(Path(paths[0])) as one, sound.beside(Path(paths[1])) as other:
+        assert one != other
+    takes = [save(path, Sound(noise(seed=i), RATE)) for i, path in enumerate(paths)]
+    assert [take.name for take in takes] == paths
+
+
 ERRORS = [OSError(28, "No space left"), soundfile.LibsndfileError(2)]
 
 
