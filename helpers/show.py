@@ -170,7 +170,6 @@ def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
         caption += f': <a href="{address}" download>{html.escape(shown(path))}</a>'
     return HTML(
         '<figure style="display:inline-block;margin:4px 14px 4px 0">'
-        f"<figcaption>{caption}</figcaption>"
-        f'<audio controls preload="metadata" style="width:200px" src="{source}">'
-        "</audio></figure>"
+        f'<figcaption>{caption}</figcaption><audio controls preload="metadata" '
+        f'style="width:200px;height:40px" src="{source}"></audio></figure>'
     )
