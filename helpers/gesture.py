@@ -18,7 +18,7 @@ from helpers.sound import Sound
 from helpers.spectrum import seconds_of
 
 POINT_SECONDS = 0.0029  # 128 samples at 44.1 kHz
-BLOCK = 2**20  # samples that are turned up or down at a time
+BLOCK = 2**16  # samples that are turned up or down at a time
 # In points:
 AFTER, BEFORE = 4, 9  # a stroke is told by its first 12 ms and by what was before
 APART = 13  # from one stroke to the next, at least
@@ -62,7 +62,7 @@ def apply_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
     curve = CubicSpline(points, gain_db)  # corners would add sidebands
     for first in range(0, len(samples), BLOCK):
         places = np.arange(first, min(first + BLOCK, len(samples)))
-        gain = 10 ** (curve(places.clip(points[0], points[-1])) / 20)
+        gain = 10 ** (curve(places.clip(points[0])).astype(np.float32) / 20)
         samples[places] = sound.samples[places] * gain[:, np.newaxis]
     return replace(sound, samples=samples)
 

@@ -89,11 +89,11 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         factor = np.broadcast_to(np.float32(factor), len(X))
         starts = np.flatnonzero(self.starts_)
         distances = self._distances(X)
-        # For each known row: `cost` of the cheapest way that ends there, and when, at
-        # which row of X, its last stretch `began`; and how much of what was lately
-        # `played` would be played again by jumping there.
+        # For each known row: `cost` of the cheapest way that ends there; at which row of
+        # X its last stretch `began`; and what `returning` there costs on top of a jump,
+        # for how much of what was lately played it would play again.
         cost = next(distances)
-        began, played = np.zeros(len(cost), np.int32), np.zeros_like(cost)
+        began, returning = np.zeros(len(cost), np.int32), np.zeros_like(cost)
         left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
         going_on = np.empty_like(cost)
         for t, distance in enumerate(distances, start=1):
@@ -103,9 +103,10 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             left[t] = best, began[best]
             np.subtract(cost[:-1], cost[best], out=going_on[1:])
             going_on[starts] = np.inf
-            played *= 1 - 1 / N_RECENT
-            played[max(0, best + 1 - N_RECENT) : best + 1] += 1 / N_RECENT
-            jumping = factor[t] * (self.jump_cost + self.return_cost * played)
+            returning *= 1 - 1 / N_RECENT
+            ahead = slice(max(0, best + 1 - N_RECENT), best + 1)
+            returning[ahead] += self.return_cost / N_RECENT
+            jumping = factor[t] * (self.jump_cost + returning)
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
             cost = distance + np.minimum(going_on, jumping)

@@ -15,7 +15,7 @@ from scipy.signal.windows import hann
 
 from helpers.sound import AudioError, Sound
 
-BLOCK_FRAMES = 512  # frames in work at a time: 6 s at the default settings
+BLOCK_FRAMES = 256  # frames in work at a time: more do not fit into caches
 
 
 def make_stft(rate: int, n_fft: int = 2048, hop_length: int = 512) -> ShortTimeFFT:
