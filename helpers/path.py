@@ -89,9 +89,9 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         factor = np.broadcast_to(np.float32(factor), len(X))
         starts = np.flatnonzero(self.starts_)
         distances = self._distances(X)
-        # For each known row: `cost` of the cheapest way that ends there; at which row of
-        # X its last stretch `began`; and what `returning` there costs on top of a jump,
-        # for how much of what was lately played it would play again.
+        # For each known row: `cost` of the cheapest way that ends there; at which row
+        # of X its last stretch `began`; and what `returning` there costs on top of a
+        # jump, for how much of what was lately played it would play again.
         cost = next(distances)
         began, returning = np.zeros(len(cost), np.int32), np.zeros_like(cost)
         left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
