@@ -132,7 +132,7 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
         known, starts = described_a[numbers], spectrum.starts_of(numbers)
-        guide = clone(models.NEAREST_PATH).set_params(groups=frames.GROUPS)
+        guide = clone(models.NEAREST_PATH)
         guide.fit(frames.weigh(known), numbers, starts=starts)
         # Turned onto few of many short sounds, B would find only these.
         turn = share_of_long(a, numbers) == 1
@@ -224,7 +224,7 @@ def choose(
         ``(n_channels_a, n_rows, n_bins)``.
     """
     jump_cost = model.jump_cost * share_of_long(pair.a, pair.numbers)
-    model = clone(model).set_params(jump_cost=jump_cost, groups=frames.GROUPS)
+    model = clone(model).set_params(jump_cost=jump_cost)
     asked = frames.weigh(pair.aligned)
     leads = melody.lead(pair.b, leading, stft=pair.stft)
     if not leads.any():
@@ -236,7 +236,7 @@ def choose(
     weighed = frames.weigh(pair.described_a[numbers])
     choir, voices = melody.transpose(pair.a, numbers, stft=pair.stft)
     known = melody.describe_voices(weighed, choir, voices, stft=pair.stft)
-    model.set_params(groups=(*frames.GROUPS, leads.shape[1], 1))
+    model.set_params(extras=(*model.extras, leads.shape[1], 1))
     model.fit(known, voices["row"], starts=spectrum.starts_of(voices["number"]))
     sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), factor)]
     borrowed = numbers[sung["row"]]
@@ -271,13 +271,14 @@ def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
         spectra = spectrum.spectrum_of(pair.a, pair.numbers[rows], stft=pair.stft)
         size = np.linalg.norm(spectra, axis=(0, 2), keepdims=True)[0]
         magnitudes.append(np.linalg.norm(spectra, axis=0) / (size + 1e-12))
-    still = slice(0, frames.RISE)  # columns: how a frame moves tells no colour
-    known = pair.described_a[pair.numbers, still]
+    # Columns: how a frame moves tells no colour.
+    still = [*range(frames.N_BANDS), frames.LOUDNESS]
+    known = pair.described_a[pair.numbers][:, still]
     averages = models.fit_magnitudes(model, known, np.concatenate(magnitudes))
     no_lead = np.zeros(len(pair.aligned))
     _, picked = choose(pair, models.NEAREST_PATH, 1.0, leading=no_lead)
     for rows, spectra in picked:
-        predicted = models.predict_magnitudes(averages, pair.aligned[rows, still])
+        predicted = models.predict_magnitudes(averages, pair.aligned[rows][:, still])
         size = np.linalg.norm(spectra, axis=2, keepdims=True)
         phases = np.exp(1j * np.angle(spectra)).astype(np.complex64)
         yield rows, size * predicted * phases

@@ -9,13 +9,10 @@ from helpers.path import FramePath
 from helpers.sound import Sound
 from helpers.spectrum import blocks, mel_bands, n_frames, spectrum_of
 
-N_BANDS = 24  # enough to tell timbres apart, too few to tell B's pitch
+N_BANDS = 24
 ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
-BANDS, STEPS = slice(0, N_BANDS), slice(N_BANDS + 2, 2 * N_BANDS + 2)
-LOUDNESS, RISE = N_BANDS, N_BANDS + 1  # places of columns
-STROKE = 2 * N_BANDS + 2  # the last
-GROUPS = (STROKE, 1)  # of columns: a stroke has a price of its own
+LOUDNESS, RISE, STROKE = -3, -2, -1  # columns, behind those of bands and steps
 STEP_WEIGHT, RISE_WEIGHT = 2.5, 18  # a dB of them counts as so many dB of level
 STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
 MOST_RISE = 8  # dB
@@ -25,19 +22,26 @@ HALF_DB = 10  # so far below the loudest band, one gets half of the gain
 FULLER = 0.85  # of the difference: more has more of B's shape, less is more like A
 
 
-def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
+def describe(sound: Sound, *, stft: ShortTimeFFT, n_bands: int = N_BANDS) -> np.ndarray:
     """Describe every frame of a sound coarsely.
+
+    Parameters
+    ----------
+    sound : Sound
+    stft : ShortTimeFFT
+    n_bands : int, default 24
+        Enough to tell timbres apart, too few to tell B's pitch.
 
     Returns
     -------
-    ndarray of shape (n_frames, 2 * N_BANDS + 3)
+    ndarray of shape (n_frames, 2 * n_bands + 3)
         Float32, in dB. *Bands*: how much of the frame's power is in each mel band:
         colour without loudness. *Loudness*: the frame's power, under the loudest. (Both
         added are *levels*.) *Rise*: how far the levels rose since the frame
         before, on average. *Steps*: how far each of them moved. Last, 1 for a *stroke*,
         0 for any other frame.
     """
-    weights = mel_bands(stft.f, N_BANDS) ** 2  # narrower, so better told apart
+    weights = mel_bands(stft.f, n_bands) ** 2  # narrower, so better told apart
     bands, total = [], []
     for numbers in blocks(n_frames(sound, stft=stft)):
         spectra = spectrum_of(sound, numbers, stft=stft)
@@ -49,13 +53,18 @@ def describe(sound: Sound, *, stft: ShortTimeFFT) -> np.ndarray:
     loudness_db = 10 * np.log10(total / total.max())
     steps_db = steps_of(np.maximum(bands_db + loudness_db, -RANGE_DB))
     rise_db = np.maximum(steps_db, 0).mean(axis=1, keepdims=True)
-    described = np.hstack([bands_db, loudness_db, rise_db, steps_db])
+    described = np.hstack([bands_db, steps_db, loudness_db, rise_db])
     return np.column_stack([described, is_stroke(described)]).astype(np.float32)
+
+
+def bands_of(described: np.ndarray) -> np.ndarray:
+    """Give the bands of a description, to be read or changed."""
+    return described[:, : described.shape[1] // 2 - 1]
 
 
 def levels_of(described: np.ndarray) -> np.ndarray:
     """Bring the bands of a description to their loudness, floored where inaudible."""
-    return np.maximum(described[:, BANDS] + described[:, [LOUDNESS]], -RANGE_DB)
+    return np.maximum(bands_of(described) + described[:, [LOUDNESS]], -RANGE_DB)
 
 
 def steps_of(levels_db: np.ndarray) -> np.ndarray:
@@ -99,7 +108,7 @@ def weigh(described: np.ndarray) -> np.ndarray:
     is a stroke.
     """
     weighed = np.maximum(described, -RANGE_DB)
-    weighed[:, STEPS] *= STEP_WEIGHT
+    weighed[:, bands_of(described).shape[1] : LOUDNESS] *= STEP_WEIGHT
     weighed[:, RISE] = RISE_WEIGHT * np.minimum(described[:, RISE], MOST_RISE)
     weighed[:, STROKE] *= STROKE_PRICE
     return weighed
@@ -137,19 +146,19 @@ def align(
     study = spread_evenly(np.flatnonzero(is_active(described_b)), N_STUDY)
     levels, loudness = levels_of(described_b), described_b[:, [LOUDNESS]]
     middle_b = levels[study].mean(axis=0)
-    bands_b = np.maximum(described_b[:, BANDS], -RANGE_DB)
-    bands_a = np.maximum(known[:, BANDS], -RANGE_DB)
+    bands_b = np.maximum(bands_of(described_b), -RANGE_DB)
+    bands_a = np.maximum(bands_of(known), -RANGE_DB)
     aligned = described_b.copy()
-    aligned[:, BANDS] = bands_b + bands_a.mean(axis=0) - bands_b[study].mean(axis=0)
+    bands_of(aligned)[:] = bands_b + bands_a.mean(axis=0) - bands_b[study].mean(axis=0)
     for _ in range(N_ROUNDS if turn else 0):
         rows = model.path(weigh(aligned[study]))
-        partners = np.maximum(known[rows, BANDS] + loudness[study], -RANGE_DB)
+        partners = np.maximum(bands_of(known)[rows] + loudness[study], -RANGE_DB)
         middle_a = partners.mean(axis=0)
         x, y = levels[study] - middle_b, partners - middle_a
         rotation, _ = orthogonal_procrustes(x, y)
         stretch = np.sqrt((y**2).sum() / ((x**2).sum() + 1e-9))
         turned = stretch * (levels - middle_b) @ rotation + middle_a
-        aligned[:, BANDS] = turned - loudness
+        bands_of(aligned)[:] = turned - loudness
     return aligned
 
 
@@ -166,10 +175,10 @@ def fill_out(described: np.ndarray, aligned: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_rows, N_BANDS)
+    ndarray of shape (n_rows, n_bands)
         In dB.
     """
-    bands, loudness = described[:, BANDS], aligned[:, [LOUDNESS]]
+    bands, loudness = bands_of(described), aligned[:, [LOUDNESS]]
     heard = np.maximum(bands + loudness, -RANGE_DB).mean(axis=1, keepdims=True)
     wanted = levels_of(aligned).mean(axis=1, keepdims=True)
     below = bands.max(axis=1, keepdims=True) - bands

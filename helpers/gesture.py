@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import ShortTimeFFT, find_peaks
 
-from helpers.frames import LOUDNESS, describe, is_active, levels_of, rise_of
+from helpers.frames import LOUDNESS, bands_of, describe, is_active, levels_of, rise_of
 from helpers.sound import Sound
 from helpers.spectrum import seconds_of
 
@@ -208,7 +208,7 @@ def gesture_gain(
     gain_db = follow(own, wanted, strokes)
 
     seconds = points_of(b) / b.rate
-    described = describe(sound, stft=stft)
+    described = describe(sound, stft=stft, n_bands=bands_of(described_b).shape[1])
     middles = seconds_of(np.arange(len(described)), stft=stft)
     # As the sound will be once it follows, without measuring it again.
     described[:, LOUDNESS] += np.interp(middles, seconds, gain_db)

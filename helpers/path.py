@@ -25,18 +25,18 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         What a jump costs on top, times how much of what was lately played is played
         again by going there: the share of the last 60 rows, older ones fading, in which
         the way that was cheapest was at that row or less than 60 after it.
-    groups : sequence of int, optional
-        How many columns form each group; by default all are one. A row costs the root
-        of its distance in the first group, 1 where it is as far off as the known rows
+    extras : sequence of int, default ()
+        How many of the last columns form groups of their own. A row costs the root of
+        its distance in all other columns, 1 where it is as far off as the known rows
         lie, on the whole, from their mean: a row that is twice as far off is not twice
         as bad, and a stretch is not left for one bad row in it. The lengths of the
-        differences in further groups are added as they are.
+        differences in each group of extras are added as they are.
     """
 
-    def __init__(self, jump_cost=0.0, return_cost=0.0, groups=None):
+    def __init__(self, jump_cost=0.0, return_cost=0.0, extras=()):
         self.jump_cost = jump_cost
         self.return_cost = return_cost
-        self.groups = groups
+        self.extras = extras
 
     def fit(self, X, y, starts=None):  # noqa: N803 scikit-learn's names
         """Keep the known rows and their targets.
@@ -123,8 +123,9 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             yield from block
 
     def _split(self, X):  # noqa: N803
-        # Into the groups of columns.
-        return np.split(X, np.cumsum(self.groups or [X.shape[1]])[:-1], axis=1)
+        # Into the columns of the distance and the groups of extras.
+        n_behind = np.cumsum(self.extras[::-1], dtype=int)[::-1]
+        return np.split(X, X.shape[1] - n_behind, axis=1)
 
 
 def _lengths(asked: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -5,27 +5,35 @@ import pytest
 from scipy.linalg import expm
 
 from helpers import frames
-from helpers.frames import BANDS, LOUDNESS, N_BANDS, RISE, STEPS
+from helpers.frames import LOUDNESS, N_BANDS, RISE, bands_of
 from helpers.path import FramePath
 from helpers.sound import Sound
 from helpers.spectrum import make_stft, n_frames
 
 STFT = make_stft(44100)
 RNG = np.random.default_rng(3)
+STEPS = slice(N_BANDS, LOUDNESS)
 
 
 def a_description(n_rows: int, *, loudness: float = 0.0) -> np.ndarray:
     """Make rows with random bands, all equally loud, that do not move."""
-    described = np.zeros((n_rows, frames.STROKE + 1), np.float32)
-    described[:, BANDS] = RNG.uniform(-40, -10, (n_rows, N_BANDS))
+    described = np.zeros((n_rows, 2 * N_BANDS + 3), np.float32)
+    bands_of(described)[:] = RNG.uniform(-40, -10, (n_rows, N_BANDS))
     described[:, LOUDNESS] = loudness
     return described
 
 
 def test_there_is_a_description_of_every_frame(bursts):
     described = frames.describe(bursts, stft=STFT)
-    assert described.shape == (n_frames(bursts, stft=STFT), frames.STROKE + 1)
+    assert described.shape == (n_frames(bursts, stft=STFT), 2 * N_BANDS + 3)
     assert described.dtype == np.float32
+
+
+def test_a_description_may_be_coarser(bursts):
+    eight = frames.describe(bursts, stft=STFT, n_bands=8)
+    assert bands_of(eight).shape == (len(eight), 8)
+    loud = [frames.describe(bursts, stft=STFT)[:, LOUDNESS], eight[:, LOUDNESS]]
+    np.testing.assert_array_equal(*loud)
 
 
 def test_a_description_does_not_depend_on_the_level(bursts):
@@ -89,15 +97,16 @@ def test_weights_floor_what_is_not_heard_and_count_a_stroke_as_a_stroke():
 def test_b_is_rotated_to_where_a_lives():
     known = a_description(60)
     described_b = known.copy()
-    middle = known[:, BANDS].mean(axis=0)
+    middle = bands_of(known).mean(axis=0)
     skew = RNG.standard_normal((N_BANDS, N_BANDS))
     turn = expm(0.02 * (skew - skew.T))  # so little that partners are found at once
-    described_b[:, BANDS] = middle - 3 + (known[:, BANDS] - middle) @ turn
+    bands_of(described_b)[:] = middle - 3 + (bands_of(known) - middle) @ turn
     model = FramePath().fit(frames.weigh(known), np.arange(60))
     aligned = frames.align(described_b, known, model)
     # Float32 rows of some 20 dB: 1e-3 dB is a thousand times their precision.
-    np.testing.assert_allclose(aligned[:, BANDS], known[:, BANDS], atol=1e-3)
-    np.testing.assert_array_equal(aligned[:, LOUDNESS:], described_b[:, LOUDNESS:])
+    np.testing.assert_allclose(bands_of(aligned), bands_of(known), atol=1e-3)
+    others = slice(N_BANDS, None)
+    np.testing.assert_array_equal(aligned[:, others], described_b[:, others])
 
 
 def test_what_is_as_full_as_is_asked_stays_as_it_is():
@@ -107,9 +116,9 @@ def test_what_is_as_full_as_is_asked_stays_as_it_is():
 
 def test_quiet_bands_are_raised_where_b_is_fuller_and_the_loudest_is_not():
     described, aligned = a_description(5), a_description(5)
-    aligned[:, BANDS] = -8  # above all that is there
+    bands_of(aligned)[:] = -8  # above all that is there
     gain_db = frames.fill_out(described, aligned)
-    loudest = described[:, BANDS].argmax(axis=1)
+    loudest = bands_of(described).argmax(axis=1)
     assert np.all(gain_db[np.arange(5), loudest] == 0)
     assert np.all(np.sort(gain_db, axis=1)[:, 1:] > 0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import gesture
-from helpers.frames import LOUDNESS, STROKE
+from helpers.frames import LOUDNESS, N_BANDS
 from helpers.sound import Sound
 from helpers.spectrum import make_stft
 
@@ -81,7 +81,7 @@ def test_following_keeps_a_stroke_sharp():
 
 def a_description(loudness_db: np.ndarray) -> np.ndarray:
     """Describe a sound whose bands are all as loud as it is."""
-    described = np.zeros((len(loudness_db), STROKE + 1))
+    described = np.zeros((len(loudness_db), 2 * N_BANDS + 3))
     described[:, LOUDNESS] = loudness_db
     return described
 
