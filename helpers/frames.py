@@ -36,10 +36,10 @@ def describe(sound: Sound, *, stft: ShortTimeFFT, n_bands: int = N_BANDS) -> np.
     -------
     ndarray of shape (n_frames, 2 * n_bands + 3)
         Float32, in dB. *Bands*: how much of the frame's power is in each mel band:
-        colour without loudness. *Loudness*: the frame's power, under the loudest. (Both
-        added are *levels*.) *Rise*: how far the levels rose since the frame
-        before, on average. *Steps*: how far each of them moved. Last, 1 for a *stroke*,
-        0 for any other frame.
+        colour without loudness. *Steps*: how far the level of each (its band and the
+        loudness, added) moved since the frame before. *Loudness*: the frame's power,
+        under the loudest. *Rise*: how far the levels rose, on average. Last, 1 for a
+        *stroke*, 0 for any other frame.
     """
     weights = mel_bands(stft.f, n_bands) ** 2  # narrower, so better told apart
     bands, total = [], []
@@ -53,8 +53,9 @@ def describe(sound: Sound, *, stft: ShortTimeFFT, n_bands: int = N_BANDS) -> np.
     loudness_db = 10 * np.log10(total / total.max())
     steps_db = steps_of(np.maximum(bands_db + loudness_db, -RANGE_DB))
     rise_db = np.maximum(steps_db, 0).mean(axis=1, keepdims=True)
-    described = np.hstack([bands_db, steps_db, loudness_db, rise_db])
-    return np.column_stack([described, is_stroke(described)]).astype(np.float32)
+    described = np.hstack([bands_db, steps_db, loudness_db, rise_db, 0 * rise_db])
+    described[:, STROKE] = is_stroke(described)
+    return described.astype(np.float32)
 
 
 def bands_of(described: np.ndarray) -> np.ndarray:

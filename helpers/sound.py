@@ -19,7 +19,6 @@ import soxr
 from scipy.signal import lfilter
 
 INPUT_FOLDER = Path("input_audio")  # where names are looked for too
-GAP_SECONDS = 0.1  # silence between files: no frame holds two of them
 CHUNKED = ("wav", "w64", "aiff", "caf")  # behind their samples can be more
 UNFRAMED = ("mp3", "aac", "ac3", "eac3", "dts", "mpeg", "mpegts")  # they end anywhere
 BACKSLASH = "Python reads some backslashes as other signs, so write / instead"
@@ -349,7 +348,7 @@ def join(sounds: Sequence[Sound]) -> Sound:
     """
     rate = max(sound.rate for sound in sounds)
     n_channels = max(sound.samples.shape[1] for sound in sounds)
-    gap = np.zeros((round(GAP_SECONDS * rate), n_channels), np.float32)
+    gap = np.zeros((rate // 10, n_channels), np.float32)  # no frame holds two sounds
     parts, files, n_ahead = [], [], 0
     for sound in sounds:
         samples = fade(resample(sound, rate=rate)).samples

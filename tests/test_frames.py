@@ -29,6 +29,16 @@ def test_there_is_a_description_of_every_frame(bursts):
     assert described.dtype == np.float32
 
 
+def test_a_description_tells_strokes():
+    burst = np.r_[np.zeros(4410), np.hanning(882), np.zeros(5000)]  # 20 ms
+    samples = np.tile(0.3 * burst * RNG.standard_normal(len(burst)), 6)
+    sound = Sound(np.float32(samples)[:, np.newaxis], 44100)
+    strokes = np.flatnonzero(frames.describe(sound, stft=STFT)[:, frames.STROKE])
+    starts = 4410 + len(burst) * np.arange(6)
+    # A frame that rises has the beginning of the burst in it.
+    assert np.all(np.abs((strokes + STFT.p_min) * STFT.hop - starts) < 1024)
+
+
 def test_a_description_may_be_coarser(bursts):
     eight = frames.describe(bursts, stft=STFT, n_bands=8)
     assert bands_of(eight).shape == (len(eight), 8)
