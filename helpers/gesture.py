@@ -207,7 +207,8 @@ def gesture_gain(
     strokes = find_strokes(wanted)
     gain_db = follow(own, wanted, strokes)
 
-    seconds = points_of(b) / b.rate
+    # The last points lie behind the last frame, where a spline runs away.
+    seconds = np.minimum(points_of(b), len(b.samples)) / b.rate
     described = describe(sound, stft=stft, n_bands=bands_of(described_b).shape[1])
     middles = seconds_of(np.arange(len(described)), stft=stft)
     # As the sound will be once it follows, without measuring it again.

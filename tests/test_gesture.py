@@ -144,3 +144,14 @@ def test_gestures_of_any_length_are_finite(n_samples, hiss, bursts):
     described_b = gesture.describe(b, stft=stft)
     gain_db = gesture.gesture_gain(a, b, described_b, stft=stft)
     assert np.isfinite(gesture.apply_gain(a, gain_db).samples).all()
+
+
+def test_a_gain_behind_the_last_frame_is_like_the_one_in_it(hiss, bursts):
+    # Frames of 64 samples end well ahead of the last point.
+    stft = make_stft(RATE, 64, 16)
+    for n_samples in range(9000, 9128, 16):  # the burst goes on
+        a = Sound(hiss.samples[:n_samples], RATE)
+        b = Sound(bursts.samples[:n_samples, :1], RATE)
+        described_b = gesture.describe(b, stft=stft)
+        gain_db = gesture.gesture_gain(a, b, described_b, stft=stft)
+        assert np.ptp(gain_db[-4:]) < 12
