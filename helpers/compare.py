@@ -206,11 +206,10 @@ def render_all(
     check_finishing(**finishing)
     write(folder / "scoreboard.csv", "")
     # Warnings' filters and BLAS's threads are one for the whole process: of models that
-    # change them side by side, the last to leave may restore what was not there before.
+    # change them side by side, the last to leave may restore what was not there before:
+    # so what `models.complaints` leaves out is left out here.
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", module="sklearn"
-        )  # as `models.complaints` does
+        warnings.filterwarnings("ignore", module="sklearn")
         how = {"folder": folder, "finishing": finishing} | settings
         tasks = [
             delayed(_render_one)(*pair, *named_model, **how)

@@ -117,8 +117,9 @@ def files_of(source: Source, *, leave_out: Source = ()) -> list[Path]:
         return [place]
     left_out = [file.resolve() for file in files_of(leave_out)]
     # What begins with a dot is hidden, and so is what lies in it.
-    files = sorted(set(place.rglob("[!.]*")) - set(place.rglob(".*/**/*")))
-    return [file for file in files if file.is_file() and file.resolve() not in left_out]
+    seen = set(place.rglob("[!.]*")) - set(place.rglob(".*/**/*"))
+    files = sorted(filter(os.path.isfile, seen))  # False where nobody may look
+    return [file for file in files if file.resolve() not in left_out]
 
 
 def name_of(source: Source) -> str:
@@ -436,6 +437,7 @@ def beside(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{os.getpid()}-{hash(path.name)}")
         try:
+            part.touch()  # which tells better than libsndfile what is in its way
             yield part
         finally:
             part.unlink(missing_ok=True)

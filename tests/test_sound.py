@@ -329,6 +329,15 @@ def test_in_a_folder_all_sounds_are_read_and_one_warning_names_the_rest(folder):
     assert [is_one_sentence(warning.message) for warning in warned] == [True]
 
 
+def test_a_folder_is_read_though_one_within_it_may_not_be_looked_into(folder):
+    Path("many/closed").mkdir()
+    Path("many/closed/six.wav").write_bytes(encoded("WAV"))
+    Path("many/closed").chmod(0o444)
+    found = files_in(folder)
+    Path("many/closed").chmod(0o777)
+    assert [name for name in found if name != "six.wav"] == ["two.wav", "one.wav"]
+
+
 def test_a_list_of_which_nothing_can_be_read_says_why():
     for name in ("a.txt", "b.txt"):
         Path(name).write_bytes(b"no sound")
@@ -528,6 +537,15 @@ def test_what_the_disk_does_not_take_is_said(path):
     with refused(r"cannot be written"):
         save(path, NOISE)
     assert names() == ["file"]
+
+
+def test_a_folder_that_may_not_be_written_is_said_to_be_so(monkeypatch):
+    def forbid(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", forbid)
+    with refused(r"^a\.wav cannot be written \(Permission denied\): "):
+        save("a.wav", NOISE)
 
 
 def test_a_text_takes_the_place_of_another():
