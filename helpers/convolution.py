@@ -57,10 +57,8 @@ def along(dial: Dial, seconds: np.ndarray, *, name: str) -> np.ndarray:
             raise ValueError
         return np.interp(seconds, times, values).astype(np.float32)
     except (TypeError, ValueError, OverflowError, SyntaxError):
-        raise AudioError(
-            f"{name}={dial!r} does not work: give a number from 0 to 1, or breakpoints "
-            "in order of time such as [(0, 0), (2.5, 1)]."
-        ) from None
+        remedy = "give a number from 0 to 1, or breakpoints in order: [(0, 0), (2, 1)]"
+        raise AudioError(f"{name}={dial!r} does not work: {remedy}.") from None
 
 
 def read_dials(dials: Mapping[str, Dial], seconds: np.ndarray) -> SimpleNamespace:
