@@ -21,6 +21,7 @@ from scipy.signal import lfilter
 INPUT_FOLDER = Path("input_audio")  # where names are looked for too
 CHUNKED = ("wav", "w64", "aiff", "caf")  # behind their samples can be more
 UNFRAMED = ("mp3", "aac", "ac3", "eac3", "dts", "mpeg", "mpegts")  # they end anywhere
+CHANGE = "its rate or channels change"
 BACKSLASH = "Python reads some backslashes as other signs, so write / instead"
 
 Source = str | Path | Sequence[str | Path]  # a file, a folder, or a list of them
@@ -198,8 +199,7 @@ def _decode(path, **options):
     av.logging.set_level(av.logging.PANIC)  # what matters is said in our words
     with av.open(f"file:{path}", metadata_errors="replace", options=options) as file:
         stream, kind = file.streams.audio[0], file.format.name
-        values, faults, end = _decode_stream(stream, file)
-        samples, rate = values.reshape(-1, stream.channels), stream.rate
+        samples, rate, faults, end = _decode_stream(stream, file)
         told = float((stream.duration or 0) * stream.time_base)
         if len(file.streams) == 1:  # or it may be the length of a picture
             told = max(told, (file.duration or 0) / av.time_base)
@@ -207,7 +207,7 @@ def _decode(path, **options):
             if faults or not stream.start_time or end < file.size:
                 told = 0.0  # it was guessed from the number of bytes
             # What is ahead of the sound, or behind it, is tags.
-            faults = [fault for fault in faults if 0 < fault[0] < values.nbytes]
+            faults = [x for x in faults if 0 < x[0] < samples.nbytes or CHANGE in x]
         rounding = 0.01 if stream.codec_context.codec.lossless else 0.1
     fault = faults[0][1] if faults else ""
     if len(samples) < (told - rounding) * rate:
@@ -220,8 +220,8 @@ def _decode(path, **options):
 
 
 def _decode_stream(stream, file):
-    # All samples; faults, each with the number of bytes decoded before; where in the
-    # file the last packet ends.
+    # All samples and their rate; faults, each with the number of bytes decoded before;
+    # where in the file the last packet ends.
     buffer, faults, end = io.BytesIO(), [], 0
     packets, to_float = file.demux(stream), av.AudioResampler(format="flt")
 
@@ -229,7 +229,7 @@ def _decode_stream(stream, file):
         try:
             return step(*args)
         except (av.FFmpegError, ValueError) as error:  # what comes after may be sound
-            reason = getattr(error, "strerror", "its form changes")
+            reason = getattr(error, "strerror", CHANGE)
             faults.append((buffer.tell(), reason))
 
     while (packet := attempt(next, packets, None)) is not None:
@@ -237,7 +237,10 @@ def _decode_stream(stream, file):
         for frame in attempt(packet.decode) or ():
             for part in attempt(to_float.resample, frame) or ():
                 buffer.write(part.to_ndarray())
-    return np.frombuffer(buffer.getbuffer(), np.float32), faults, end
+    # Of the first frame; the stream's own numbers are those of the last.
+    shape = -1, getattr(to_float.layout, "nb_channels", 1)
+    samples = np.frombuffer(buffer.getbuffer(), np.float32).reshape(shape)
+    return samples, to_float.rate or stream.rate, faults, end
 
 
 def _size_fault(path, end):

@@ -153,6 +153,17 @@ def test_an_mp3_is_read_whole_whatever_is_about_it(kind):
     assert 0 <= n_more <= 2 * 1152  # what a codec puts before and behind: two frames
 
 
+@pytest.mark.parametrize("n_channels", [1, 2])
+@pytest.mark.parametrize("rate", [RATE, 2 * RATE])
+def test_of_joined_mp3s_of_different_forms_the_first_is_read(n_channels, rate):
+    other = np.repeat(SWELLING, 3 - n_channels, axis=1)
+    first = encoded("MP3", samples=np.repeat(SWELLING, n_channels, axis=1))
+    with pytest.warns(AudioWarning, match="its rate or channels change"):
+        found = read(first + encoded("MP3", samples=other, rate=rate))
+    assert (found.rate, found.samples.shape[1]) == (RATE, n_channels)
+    assert 0 <= len(found.samples) - len(SWELLING) <= 2 * 1152
+
+
 LONG = noise(60_000, 1)
 STREAMED = m4a(LONG, movflags="faststart")
 FLAC = encoded("FLAC", samples=LONG)
