@@ -144,7 +144,7 @@ def find(path: str | Path) -> Path:
     AudioError
         When there is none, with a name that is like it.
     """
-    text = str(path).strip(" \n\"'“”")
+    text = str(path).strip(" \t\n\"'“”‘’«»`")
     if text.startswith("file:"):
         text = url2pathname(text.removeprefix("file:").removeprefix("//localhost"))
     if not isinstance(path, str | Path) or not text:

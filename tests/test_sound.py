@@ -229,7 +229,15 @@ def test_a_mutated_file_is_a_sound_or_an_audio_error(seed):
 
 # Names --------------------------------------------------------------------------------
 
-SPELLINGS = ["{path}", ' "{path}" ', "'{path}'", "“{path}”\n", "{dos}", "~/{path}"]
+SPELLINGS = [
+    "{path}",
+    ' "{path}" ',
+    "'{path}'",
+    "“{path}”\n",
+    "«{path}»",
+    "{dos}",
+    "~/{path}",
+]
 SPELLINGS += ["{uri}", "{java}", "{name}", "{upper}"]
 
 
