@@ -5,14 +5,8 @@ import pyloudnorm
 import pytest
 from signals import noise, refused, sine
 
-from helpers import spectrum
-from helpers.finishing import (
-    finish,
-    loudness,
-    reduce_noise,
-    set_level,
-    true_peak_db,
-)
+from helpers import finishing, spectrum
+from helpers.finishing import finish, reduce_noise, set_level
 from helpers.sound import Sound, block_offset, fade
 
 RATE = 22050
@@ -57,14 +51,14 @@ def test_the_true_peak_is_found_between_the_samples():
     wave = np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4).astype(np.float32)
     faded = fade(Sound(wave[:, np.newaxis], RATE), seconds=0.1)
     assert db(abs(faded.samples).max()) == pytest.approx(-3.01, abs=0.01)
-    assert true_peak_db(faded) == pytest.approx(0, abs=0.02)
+    assert finishing.true_peak_db(faded) == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192_000])
 def test_a_full_sine_of_997_hz_has_minus_3_01_lufs(rate):
     # ITU-R BS.1770-4: -3.01 in one channel. pyloudnorm is within 0.1 LU, which EBU Tech
     # 3341 allows a meter, and within 0.2 where half the rate cuts its filter short.
-    assert loudness(tone(997, rate=rate)) == pytest.approx(-3.01, abs=0.2)
+    assert finishing.loudness(tone(997, rate=rate)) == pytest.approx(-3.01, abs=0.2)
 
 
 @pytest.mark.parametrize("rate", [1000, 2000, 3000])
@@ -72,18 +66,22 @@ def test_slow_sounds_have_a_loudness_too(rate):
     # A sine at .5 has -9.03 dB; the standard takes .691 dB off, and its high-pass (38
     # Hz, Q .5) another 20 log10(1 + (38 / 200) ** 2) = .308 at 200 Hz.
     expected = -9.03 - 0.691 - 0.308
-    assert loudness(tone(200, rate=rate, level=0.5)) == pytest.approx(expected, abs=0.1)
+    assert finishing.loudness(tone(200, rate=rate, level=0.5)) == pytest.approx(
+        expected, abs=0.1
+    )
 
 
 def test_a_moment_is_as_loud_as_when_repeated():
     moment, longer = (tone(1000, seconds=seconds) for seconds in (0.1, 1))
-    assert loudness(moment) == pytest.approx(loudness(longer), abs=0.1)
+    assert finishing.loudness(moment) == pytest.approx(
+        finishing.loudness(longer), abs=0.1
+    )
 
 
 def test_more_than_five_channels_are_measured_as_their_mix():
     one = tone(997)
     six = Sound(np.repeat(one.samples, 6, axis=1), RATE)
-    assert loudness(six) == pytest.approx(loudness(one), abs=1e-3)
+    assert finishing.loudness(six) == pytest.approx(finishing.loudness(one), abs=1e-3)
 
 
 def test_the_loudness_of_a_long_sound_is_that_of_the_whole():
@@ -93,19 +91,19 @@ def test_the_loudness_of_a_long_sound_is_that_of_the_whole():
     levels = np.repeat(10 ** rng.uniform(-5, -1, 50), 8000)[:, np.newaxis]
     samples = (levels * rng.standard_normal((400_000, 2)) + 1).astype(np.float32)
     expected = pyloudnorm.Meter(8000).integrated_loudness(samples.astype(float))
-    assert loudness(Sound(samples, 8000)) == pytest.approx(expected, abs=1e-3)
+    assert finishing.loudness(Sound(samples, 8000)) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("level", [0.1, 1e-5])  # which is under the gate of -70 LUFS
 def test_a_loudness_is_reached_where_there_is_room(level):
     levelled = finish(hiss(2 * RATE, level=level), loudness_lufs=-25.0)
-    assert loudness(levelled) == pytest.approx(-25, abs=1e-3)
+    assert finishing.loudness(levelled) == pytest.approx(-25, abs=1e-3)
 
 
 def test_a_loudness_gives_way_to_the_true_peak():
     levelled = set_level(hiss(2 * RATE), loudness_lufs=-1.0, peak_db=-2.0)
-    assert loudness(levelled) < -2
-    assert true_peak_db(levelled) == pytest.approx(-2, abs=1e-3)
+    assert finishing.loudness(levelled) < -2
+    assert finishing.true_peak_db(levelled) == pytest.approx(-2, abs=1e-3)
 
 
 # Noise --------------------------------------------------------------------------------
@@ -203,7 +201,7 @@ def test_any_shape_comes_out_as_long_and_unclipped(n_samples, n_channels, rate):
 def test_silence_stays_silence():
     silence = Sound(np.zeros((RATE, 2), np.float32), RATE)
     assert not finish(silence, **EVERYTHING).samples.any()
-    assert loudness(silence) == true_peak_db(silence) == -200
+    assert finishing.loudness(silence) == finishing.true_peak_db(silence) == -200
 
 
 def test_the_input_is_left_as_it_was():
