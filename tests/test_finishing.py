@@ -6,7 +6,7 @@ import pytest
 from signals import noise, refused, sine
 
 from helpers import finishing, spectrum
-from helpers.finishing import finish, reduce_noise, set_level
+from helpers.finishing import finish, loudness, reduce_noise, set_level
 from helpers.sound import Sound, block_offset, fade
 
 RATE = 22050
@@ -39,9 +39,8 @@ def test_the_offset_of_each_channel_is_removed():
 
 @pytest.mark.parametrize("peak_db", [-1.0, 0.0, -20.0])
 def test_the_peak_is_where_it_was_asked_for(peak_db):
-    peak = abs(
-        set_level(hiss(n_channels=2), peak_db=peak_db, loudness_lufs=None).samples
-    ).max()
+    levelled = set_level(hiss(n_channels=2), peak_db=peak_db, loudness_lufs=None)
+    peak = abs(levelled.samples).max()
     assert db(peak) == pytest.approx(peak_db, abs=1e-5)  # a float32 step is 5e-7 dB
     assert peak <= 1
 
@@ -58,7 +57,7 @@ def test_the_true_peak_is_found_between_the_samples():
 def test_a_full_sine_of_997_hz_has_minus_3_01_lufs(rate):
     # ITU-R BS.1770-4: -3.01 in one channel. pyloudnorm is within 0.1 LU, which EBU Tech
     # 3341 allows a meter, and within 0.2 where half the rate cuts its filter short.
-    assert finishing.loudness(tone(997, rate=rate)) == pytest.approx(-3.01, abs=0.2)
+    assert loudness(tone(997, rate=rate)) == pytest.approx(-3.01, abs=0.2)
 
 
 @pytest.mark.parametrize("rate", [1000, 2000, 3000])
@@ -66,22 +65,18 @@ def test_slow_sounds_have_a_loudness_too(rate):
     # A sine at .5 has -9.03 dB; the standard takes .691 dB off, and its high-pass (38
     # Hz, Q .5) another 20 log10(1 + (38 / 200) ** 2) = .308 at 200 Hz.
     expected = -9.03 - 0.691 - 0.308
-    assert finishing.loudness(tone(200, rate=rate, level=0.5)) == pytest.approx(
-        expected, abs=0.1
-    )
+    assert loudness(tone(200, rate=rate, level=0.5)) == pytest.approx(expected, abs=0.1)
 
 
 def test_a_moment_is_as_loud_as_when_repeated():
     moment, longer = (tone(1000, seconds=seconds) for seconds in (0.1, 1))
-    assert finishing.loudness(moment) == pytest.approx(
-        finishing.loudness(longer), abs=0.1
-    )
+    assert loudness(moment) == pytest.approx(loudness(longer), abs=0.1)
 
 
 def test_more_than_five_channels_are_measured_as_their_mix():
     one = tone(997)
     six = Sound(np.repeat(one.samples, 6, axis=1), RATE)
-    assert finishing.loudness(six) == pytest.approx(finishing.loudness(one), abs=1e-3)
+    assert loudness(six) == pytest.approx(loudness(one), abs=1e-3)
 
 
 def test_the_loudness_of_a_long_sound_is_that_of_the_whole():
@@ -91,18 +86,18 @@ def test_the_loudness_of_a_long_sound_is_that_of_the_whole():
     levels = np.repeat(10 ** rng.uniform(-5, -1, 50), 8000)[:, np.newaxis]
     samples = (levels * rng.standard_normal((400_000, 2)) + 1).astype(np.float32)
     expected = pyloudnorm.Meter(8000).integrated_loudness(samples.astype(float))
-    assert finishing.loudness(Sound(samples, 8000)) == pytest.approx(expected, abs=1e-3)
+    assert loudness(Sound(samples, 8000)) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("level", [0.1, 1e-5])  # which is under the gate of -70 LUFS
 def test_a_loudness_is_reached_where_there_is_room(level):
     levelled = finish(hiss(2 * RATE, level=level), loudness_lufs=-25.0)
-    assert finishing.loudness(levelled) == pytest.approx(-25, abs=1e-3)
+    assert loudness(levelled) == pytest.approx(-25, abs=1e-3)
 
 
 def test_a_loudness_gives_way_to_the_true_peak():
     levelled = set_level(hiss(2 * RATE), loudness_lufs=-1.0, peak_db=-2.0)
-    assert finishing.loudness(levelled) < -2
+    assert loudness(levelled) < -2
     assert finishing.true_peak_db(levelled) == pytest.approx(-2, abs=1e-3)
 
 
@@ -201,7 +196,7 @@ def test_any_shape_comes_out_as_long_and_unclipped(n_samples, n_channels, rate):
 def test_silence_stays_silence():
     silence = Sound(np.zeros((RATE, 2), np.float32), RATE)
     assert not finish(silence, **EVERYTHING).samples.any()
-    assert finishing.loudness(silence) == finishing.true_peak_db(silence) == -200
+    assert loudness(silence) == finishing.true_peak_db(silence) == -200
 
 
 def test_the_input_is_left_as_it_was():
