@@ -208,10 +208,10 @@ def _decode(path, **options):
                 told = 0.0  # it was guessed from the number of bytes
             # What is ahead of the sound, or behind it, is tags.
             faults = [x for x in faults if 0 < x[0] < samples.nbytes or CHANGE in x]
-        rounding = 0.01 if stream.codec_context.codec.lossless else 0.1
+        rounding = 0.01 if stream.codec_context.codec.lossless else 0.2
     fault = faults[0][1] if faults else ""
     if len(samples) < (told - rounding) * rate:
-        fault = f"{len(samples) / rate:.1f} of {told:.1f} s"
+        fault = f"{len(samples) / rate:.2f} of {told:.2f} s"
     if kind in CHUNKED:
         fault = fault or _size_fault(path, end)
     if fault and kind == "wav" and not options:  # perhaps what its header says is wrong
