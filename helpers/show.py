@@ -157,10 +157,10 @@ def player(sound: Sound, *, label: str, path: str | Path | None = None) -> HTML:
         label += f", turned down by {20 * np.log10(peak):.1f} dB"
     samples = sound.samples[: PLAYED_SECONDS * sound.rate, :2] / max(1, peak)
     # At other rates some browsers stumble, and some encoders.
-    samples = resample(Sound(samples, sound.rate), rate=48000).samples
-    form = {"samplerate": 48000, "channels": samples.shape[1], "format": "OGG"}
+    rate = 44100 if sound.rate == 44100 else 48000
+    samples = resample(Sound(samples, sound.rate), rate=rate).samples
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", **form) as file:
+    with soundfile.SoundFile(buffer, "w", rate, samples.shape[1], format="OGG") as file:
         for first in range(0, len(samples), 2**16):  # it crashes on millions
             file.write(samples[first : first + 2**16])
     source = f"data:audio/ogg;base64,{b64encode(buffer.getvalue()).decode()}"
