@@ -25,7 +25,7 @@ from helpers.convolution import Dial, check_settings, predictive_convolution
 from helpers.finishing import check_finishing, finish
 from helpers.melody import fold, to_unit_length
 from helpers.models import Model
-from helpers.sound import Sound, Source, load, resample, save, write
+from helpers.sound import Sound, Source, excerpt, load, resample, save, write
 from helpers.spectrum import mel_bands
 
 RATE, SECONDS = 44100, 60  # a minute tells enough
@@ -58,7 +58,7 @@ def features(sound: Sound, *, peak: bool = False) -> SimpleNamespace:
         loudest frame; ``descriptor``, its timbre, by cepstrum and flatness; ``chroma``,
         as from `helpers.melody.fold`.
     """
-    first = Sound(sound.samples[: sound.rate * SECONDS], sound.rate)
+    first = excerpt(sound, seconds=SECONDS)
     samples = resample(first, rate=RATE).samples.mean(axis=1, dtype=float)
     if peak:
         samples /= max(np.abs(samples).max(initial=0), 1e-12)

@@ -249,14 +249,14 @@ def borrowed_frames(
     The choir is A itself, or A and its transposed copies; `borrowed` are the numbers
     that the frames have in A.
     """
+    to_bins = spectrum.mel_bands(pair.stft.f, frames.N_BANDS).T
     for rows in spectrum.blocks(len(borrowed)):
         spectra = spectrum.spectrum_of(choir, sung[rows], stft=pair.stft)
         if choir is not pair.a:
             own = spectrum.spectrum_of(pair.a, borrowed[rows], stft=pair.stft)
             spectra = melody.lend_envelope(own, spectra, stft=pair.stft)
         gain_db = frames.fill_out(pair.described_a[borrowed[rows]], pair.aligned[rows])
-        gain_db = gain_db @ spectrum.mel_bands(pair.stft.f, frames.N_BANDS).T
-        yield rows, spectra * 10 ** (gain_db / 20)
+        yield rows, spectra * 10 ** (gain_db @ to_bins / 20)
 
 
 def averaged_frames(pair: Pair, model: RegressorMixin) -> Picked:
