@@ -236,6 +236,7 @@ def choose(
     known = melody.describe_voices(weighed, choir, voices, stft=pair.stft)
     model.set_params(extras=(*model.extras, leads.shape[1], 1))
     model.fit(known, voices["row"], starts=spectrum.starts_of(voices["number"]))
+    factor = factor * (1 - 0.4 * leading)  # a tune leaps: or what B has of shape goes
     sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), factor)]
     borrowed = numbers[sung["row"]]
     return borrowed, borrowed_frames(pair, borrowed, choir, sung["number"].to_numpy())
@@ -286,8 +287,7 @@ def put_together(pair: Pair, picked: Picked, *, dynamics: np.ndarray) -> Sound:
     """Turn spectra made of A into a sound, each at the loudness of B's frame."""
     output = np.zeros_like(pair.b.samples)
     # Where A keeps its own loudness, all of it gets the level of all of B.
-    level = np.linalg.norm(pair.b.samples) / np.linalg.norm(pair.a.samples)
-    level *= np.float32(np.sqrt(pair.a.samples.size / pair.b.samples.size))
+    level = pair.b.samples.std() / pair.a.samples.std()
     for rows, spectra in picked:
         frames_b = spectrum.cut_frames(pair.b, rows, stft=pair.stft)
         # By Parseval's theorem, half of a spectrum has half of its frame's power, times

@@ -13,13 +13,14 @@ N_BANDS = 24
 ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 60  # levels further under it are not heard
 LOUDNESS, RISE, STROKE = -3, -2, -1  # columns, behind those of bands and steps
-STEP_WEIGHT, RISE_WEIGHT = 2.5, 18  # a dB of them counts as so many dB of level
-STROKE_PRICE = 0.75  # of a stroke that is missing, or too much
+STEP_WEIGHT, RISE_WEIGHT = 1.5, 33  # a dB of them counts as so many dB of level
+STROKE_PRICE = 1.1  # of a stroke that is missing
+IDLE = 0.23  # of a stroke is always asked for, so that one too much costs less
 MOST_RISE = 8  # dB
-N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
+N_STUDY, N_ROUNDS = 384, 4  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
 HALF_DB = 10  # so far below the loudest band, one gets half of the gain
-FULLER = 0.85  # of the difference: more has more of B's shape, less is more like A
+FULLER = 0.75  # of the difference: more has more of B's shape, less is more like A
 
 
 def describe(sound: Sound, *, stft: ShortTimeFFT, n_bands: int = N_BANDS) -> np.ndarray:
@@ -141,7 +142,9 @@ def align(
     -------
     ndarray of shape (n_frames, n_columns)
         Descriptions of what B's frames should be in A's world: B's bands where A's are;
-        loudness, rises, steps and strokes are B's.
+        loudness, rises and steps are B's. Strokes are, too, but may come a frame early
+        or late, and everywhere a little of one is asked for: a stroke of A where B has
+        none is a smaller fault than none where B has one.
     """
     # Bands are measured from a frame's power, levels from that of the loudest frame.
     study = spread_evenly(np.flatnonzero(is_active(described_b)), N_STUDY)
@@ -150,6 +153,8 @@ def align(
     bands_b = np.maximum(bands_of(described_b), -RANGE_DB)
     bands_a = np.maximum(bands_of(known), -RANGE_DB)
     aligned = described_b.copy()
+    # A frame early or late, a stroke will do.
+    aligned[:, STROKE] = maximum_filter1d(described_b[:, STROKE], 3).clip(IDLE)
     bands_of(aligned)[:] = bands_b + bands_a.mean(axis=0) - bands_b[study].mean(axis=0)
     for _ in range(N_ROUNDS if turn else 0):
         rows = model.path(weigh(aligned[study]))

@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 BLOCK_VALUES = 2**18  # distances that are in work at a time
-N_RECENT = 60  # rows: .7 s, where they are 512 samples apart at 44.1 kHz
+N_RECENT = 86  # rows: a second, where they are 512 samples apart at 44.1 kHz
 
 
 class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -21,10 +21,9 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ----------
     jump_cost : float, default 0
         Price of not going on. More makes longer stretches.
-    return_cost : float, default 0
-        What a jump costs on top, times how much of what was lately played is played
-        again by going there: the share of the last 60 rows, older ones fading, in which
-        the way that was cheapest was at that row or less than 60 after it.
+    again_cost : float, default 0
+        Price of a row that was played within the last 86, for each time it was: going
+        over the same stretch again and again is what stutters.
     extras : sequence of int, default ()
         How many of the last columns form groups of their own. A row costs the root of
         its distance in all other columns, 1 where it is as far off as the known rows
@@ -33,9 +32,9 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         differences in each group of extras are added as they are.
     """
 
-    def __init__(self, jump_cost=0.0, return_cost=0.0, extras=()):
+    def __init__(self, jump_cost=0.0, again_cost=0.0, extras=()):
         self.jump_cost = jump_cost
-        self.return_cost = return_cost
+        self.again_cost = again_cost
         self.extras = extras
 
     def fit(self, X, y, starts=None):  # noqa: N803 scikit-learn's names
@@ -77,7 +76,7 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X : array-like of shape (n_rows, n_columns)
             In order of time.
         factor : float or array-like of shape (n_rows,), default 1
-            Of both costs of jumping to a row. At 0 each row is on its own.
+            Of both costs, for each row. At 0 each row is on its own.
 
         Returns
         -------
@@ -89,27 +88,30 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         factor = np.broadcast_to(np.float32(factor), len(X))
         starts = np.flatnonzero(self.starts_)
         distances = self._distances(X)
-        # For each known row: `cost` of the cheapest way that ends there; at which row
-        # of X its last stretch `began`; and what `returning` there costs on top of a
-        # jump, for how much of what was lately played it would play again.
+        # For each known row: `cost` of the cheapest way that ends there, and at which
+        # row of X its last stretch `began`.
         cost = next(distances)
-        began, returning = np.zeros(len(cost), np.int32), np.zeros_like(cost)
+        began, every = np.zeros(len(cost), np.int32), np.arange(len(cost))
         left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
+        # How often each known row was played in the second before a stretch that began
+        # at one of the last rows of X. A second into a stretch, all that is long ago.
+        played = np.zeros((N_RECENT, len(cost)), np.uint8)
         going_on = np.empty_like(cost)
         for t, distance in enumerate(distances, start=1):
             # Every jump leaves from the row that was cheapest so far. Costs are counted
             # from there: so they stay small, and float32 precise.
             best = cost.argmin()
             left[t] = best, began[best]
+            lately = _way_back(best, began, left[:t], first=max(0, t - N_RECENT))
+            played[t % N_RECENT] = np.bincount(lately, minlength=len(cost))
             np.subtract(cost[:-1], cost[best], out=going_on[1:])
             going_on[starts] = np.inf
-            returning *= 1 - 1 / N_RECENT
-            ahead = slice(max(0, best + 1 - N_RECENT), best + 1)
-            returning[ahead] += self.return_cost / N_RECENT
-            jumping = factor[t] * (self.jump_cost + returning)
+            jumping = factor[t] * self.jump_cost
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
             cost = distance + np.minimum(going_on, jumping)
+            again = played[began % N_RECENT, every] * (t - began < N_RECENT)
+            cost += factor[t] * self.again_cost * again
         return _way_back(cost.argmin(), began, left)
 
     def _distances(self, X):  # noqa: N803
@@ -131,21 +133,19 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def _lengths(asked: np.ndarray, known: np.ndarray) -> np.ndarray:
     # Of all differences. Several times as fast as scikit-learn's function, which does
     # not trust float32: what it gets wrong, a thousandth of a distance, is not heard.
-    if asked.shape[1] == 1:
-        return np.abs(asked - known.T)
     squares = (-2 * asked) @ known.T
     squares += (asked**2).sum(axis=1, keepdims=True)
     squares += (known**2).sum(axis=1)
     return np.sqrt(np.maximum(squares, 0))
 
 
-def _way_back(row: int, began: np.ndarray, left: np.ndarray) -> np.ndarray:
-    # From the last row that is asked about to the first, a stretch at a time: what is
+def _way_back(row: int, began: np.ndarray, left: np.ndarray, first=0) -> np.ndarray:
+    # From the last row that is asked about to the `first`, a stretch at a time: what is
     # remembered is where each of them began, and which row the jump there had left.
-    path = np.empty(len(left), int)
-    stop, start = len(left), began[row]
-    while stop > 0:
-        path[start:stop] = np.arange(row + 1 - (stop - start), row + 1)
+    path, stop, start = [], len(left), began[row]
+    while stop > first:
+        start = max(start, first)
+        path.append(np.arange(row + 1 - (stop - start), row + 1))
         stop = start
         row, start = left[start]
-    return path
+    return np.concatenate(path[::-1])

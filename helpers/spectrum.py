@@ -96,12 +96,10 @@ def cut_frames(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.n
     first, stop = starts.min(), starts.max() + stft.m_num
     samples = sound.samples[max(first, 0) : max(stop, 0)]
     missing = max(-first, 0), max(stop - len(sound.samples), 0)
-    if any(missing):  # some frames hang over the ends
-        samples = np.pad(samples, (missing, (0, 0)))
+    samples = np.pad(samples, (missing, (0, 0)))  # some frames hang over the ends
     views = sliding_window_view(samples, stft.m_num, axis=0)
     frames = np.asarray(views[starts - first].transpose(1, 0, 2), np.float32)
-    frames *= stft.win.astype(np.float32)
-    return frames
+    return frames * stft.win.astype(np.float32)
 
 
 def spectrum_of(sound: Sound, numbers: np.ndarray, *, stft: ShortTimeFFT) -> np.ndarray:

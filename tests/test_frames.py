@@ -115,8 +115,18 @@ def test_b_is_rotated_to_where_a_lives():
     aligned = frames.align(described_b, known, model)
     # Float32 rows of some 20 dB: 1e-3 dB is a thousand times their precision.
     np.testing.assert_allclose(bands_of(aligned), bands_of(known), atol=1e-3)
-    others = slice(N_BANDS, None)
+    others = slice(N_BANDS, frames.STROKE)
     np.testing.assert_array_equal(aligned[:, others], described_b[:, others])
+
+
+def test_a_stroke_may_come_a_frame_early_or_late_and_one_too_much_costs_less():
+    known, described_b = a_description(20), a_description(20)
+    described_b[7, frames.STROKE] = 1
+    model = FramePath().fit(frames.weigh(known), np.arange(20))
+    asked = frames.align(described_b, known, model)[:, frames.STROKE]
+    assert np.flatnonzero(asked == 1).tolist() == [6, 7, 8]
+    missing, too_much = np.abs(asked[7] - [0, 1]), np.abs(asked[0] - [0, 1])
+    assert too_much[1] - too_much[0] < missing[0] - missing[1]
 
 
 def test_what_is_as_full_as_is_asked_stays_as_it_is():

@@ -172,7 +172,7 @@ def test_the_last_step_is_the_sound_of_the_first_screen(folder):
 @pytest.mark.parametrize(
     "changed",
     [
-        ('"jump_cost": 1.75', '"jump_cost": 0'),
+        ('"jump_cost": 2.6', '"jump_cost": 0'),
         ('get_window("hann"', 'get_window("blackman"'),
         ("n_bands = 24", "n_bands = 6"),
         ("= magnitudes_a[path_rows]", "= regressor.predict(aligned_b)"),

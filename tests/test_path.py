@@ -33,34 +33,28 @@ def reference(model, known, asked, factor):
     places, *prices = (np.linalg.norm(group, axis=2) for group in away)
     unit = np.sqrt(np.split(known, groups, axis=1)[0].var(axis=0).sum())
     distance = sum(prices, (places / unit) ** 0.5)
-    cost, came_from, played = [distance[0]], [], []
+    cost, ways, began = distance[0], [[row] for row in range(len(known))], [0] * 99
     for t in range(1, len(asked)):
-        best, step = cost[-1].argmin(), []
-        played.append(best)
-        fading = (1 - 1 / module.N_RECENT) ** np.arange(t)[::-1]
+        best, step = cost.argmin(), []
         for row in range(len(known)):
-            led_there = np.isin(np.subtract(played, row), range(module.N_RECENT))
-            heard = (fading * led_there).sum() / module.N_RECENT
-            jump = factor[t] * (model.jump_cost + model.return_cost * heard)
-            ways = {best: cost[-1][best] + jump}
+            options = [(cost[best] + factor[t] * model.jump_cost, ways[best], t)]
             if row > 0 and not model.starts_[row]:
-                on = cost[-1][row - 1]
-                ways[row - 1] = min(on, ways.get(row - 1, np.inf))
-            step.append(min((total, origin) for origin, total in ways.items()))
-        totals, origins = zip(*step, strict=True)
-        cost.append(distance[t] + totals)
-        came_from.append(origins)
-    path = [cost[-1].argmin()]
-    for origins in reversed(came_from):
-        path.append(origins[path[-1]])
-    return np.array(path[::-1])
+                options.insert(0, (cost[row - 1], ways[row - 1], began[row - 1]))
+            total, way, start = min(options, key=lambda option: option[0])
+            lately = way[max(0, start - module.N_RECENT) : start]
+            again = lately.count(row) if t - start < module.N_RECENT else 0
+            total += distance[t, row] + factor[t] * model.again_cost * again
+            step.append((total, [*way, row], start))
+        cost, ways, began = zip(*step, strict=True)
+        cost = np.array(cost)
+    return np.array(ways[cost.argmin()])
 
 
 SETTINGS = [
     {"jump_cost": 0},
     {"jump_cost": 0.3},
     {"jump_cost": 3},
-    {"jump_cost": 0.3, "return_cost": 0.5},
+    {"jump_cost": 0.3, "again_cost": 0.1},
     {"jump_cost": 0.3, "extras": (1, 1)},
     {"jump_cost": 0.5, "starts": np.arange(30) % 7 == 0},
 ]
@@ -105,16 +99,16 @@ def test_what_was_just_played_is_not_played_again(monkeypatch):
     monkeypatch.setattr(module, "N_RECENT", 9)
     known = np.tile(rows(10), (4, 1))  # the same ten rows, over and over
     asked = known[np.arange(200) % 5]  # the first five of them, over and over
-    for return_cost, repeats in ((0, True), (10, False)):
-        path = fitted(known, return_cost=return_cost).predict(asked)
-        leaps = np.diff(path)[np.diff(path) != 1]
-        assert ((leaps <= 0) & (leaps > -9)).any() == repeats
+    for again_cost, repeats in ((0, True), (10, False)):
+        path = fitted(known, again_cost=again_cost).predict(asked)
+        again = [path[i] in path[max(0, i - 9) : i] for i in range(len(path))]
+        assert any(again) == repeats
 
 
 def test_where_the_factor_is_0_each_row_is_on_its_own():
     known = rows(60)
     asked = known[20:40] + rows(20, seed=1)
-    path = fitted(known, jump_cost=5, return_cost=5).path(asked, np.arange(20) < 10)
+    path = fitted(known, jump_cost=5, again_cost=5).path(asked, np.arange(20) < 10)
     np.testing.assert_array_equal(path[:10], np.arange(20, 30))
     np.testing.assert_array_equal(path[10:], fitted(known).path(asked)[10:])
 
