@@ -110,8 +110,8 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
             cost = distance + np.minimum(going_on, jumping)
-            again = played[began % N_RECENT, every] * (t - began < N_RECENT)
-            cost += factor[t] * self.again_cost * again
+            again = played.take(began % N_RECENT * len(cost) + every)
+            cost += factor[t] * self.again_cost * again * (t - began < N_RECENT)
         return _way_back(cost.argmin(), began, left)
 
     def _distances(self, X):  # noqa: N803
