@@ -208,7 +208,7 @@ def choose(
     pair : Pair
     model : FramePath
     factor : float or ndarray of shape (n_frames_b,)
-        Of what jumping costs.
+        Of what jumping, and playing again, cost.
     leading : ndarray of shape (n_frames_b,)
         How far B's notes lead. If they do anywhere, there are transposed copies to
         choose from, too, of A's first 47 s (4096 frames).
@@ -236,7 +236,8 @@ def choose(
     known = melody.describe_voices(weighed, choir, voices, stft=pair.stft)
     model.set_params(extras=(*model.extras, leads.shape[1], 1))
     model.fit(known, voices["row"], starts=spectrum.starts_of(voices["number"]))
-    factor = factor * (1 - 0.4 * leading)  # a tune leaps: or what B has of shape goes
+    # A tune leaps and returns: at full price, B's strokes would be missed for it.
+    factor = factor * (1 - 0.4 * leading)
     sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), factor)]
     borrowed = numbers[sung["row"]]
     return borrowed, borrowed_frames(pair, borrowed, choir, sung["number"].to_numpy())
