@@ -11,16 +11,14 @@ from helpers.spectrum import blocks, mel_bands, n_frames, spectrum_of
 
 N_BANDS = 24
 ACTIVE_DB = 45  # frames further under the loudest hardly matter
-RANGE_DB = 60  # levels further under it are not heard
+RANGE_DB = 64  # levels further under it are not heard
 LOUDNESS, RISE, STROKE = -3, -2, -1  # columns, behind those of bands and steps
 STEP_WEIGHT, RISE_WEIGHT = 1.5, 33  # a dB of them counts as so many dB of level
-STROKE_PRICE = 1.1  # of a stroke that is missing
-IDLE = 0.23  # of a stroke is always asked for, so that one too much costs less
 MOST_RISE = 8  # dB
-N_STUDY, N_ROUNDS = 384, 3  # frames of B to learn the rotation from, and how often
+N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
-HALF_DB = 10  # so far below the loudest band, one gets half of the gain
-FULLER = 0.75  # of the difference: more has more of B's shape, less is more like A
+HALF_DB = 15  # so far below the loudest band, one gets half of the gain
+FULLER = 0.7  # of the difference: more has more of B's shape, less is more like A
 
 
 def describe(sound: Sound, *, stft: ShortTimeFFT, n_bands: int = N_BANDS) -> np.ndarray:
@@ -79,6 +77,12 @@ def rise_of(levels_db: np.ndarray) -> np.ndarray:
     return np.maximum(steps_of(levels_db), 0).mean(axis=1)
 
 
+def brightness_of(levels_db: np.ndarray) -> np.ndarray:
+    """Measure how strong each band is in the mean, in dB under all of them."""
+    power = (10 ** (levels_db / 10)).mean(axis=0)
+    return 10 * np.log10(power / power.sum())
+
+
 def is_active(described: np.ndarray) -> np.ndarray:
     """Tell which frames are loud enough to matter, ``(n_frames,)``."""
     return described[:, LOUDNESS] > -ACTIVE_DB
@@ -106,13 +110,12 @@ def spread_evenly(numbers: np.ndarray, most: int) -> np.ndarray:
 def weigh(described: np.ndarray) -> np.ndarray:
     """Weigh the columns of descriptions by what they count where frames are compared.
 
-    All is floored at -60 dB, where nothing is heard. Rises count up to 8 dB: a stroke
+    All is floored at -64 dB, where nothing is heard. Rises count up to 8 dB: a stroke
     is a stroke.
     """
     weighed = np.maximum(described, -RANGE_DB)
     weighed[:, bands_of(described).shape[1] : LOUDNESS] *= STEP_WEIGHT
     weighed[:, RISE] = RISE_WEIGHT * np.minimum(described[:, RISE], MOST_RISE)
-    weighed[:, STROKE] *= STROKE_PRICE
     return weighed
 
 
@@ -125,7 +128,8 @@ def align(
     moments lie to each other stays as it was. The first guess only replaces B's mean
     colour by A's; then `model` finds a frame of A for each frame of B, and the rotation
     that fits these pairs best is taken (orthogonal Procrustes, Schönemann 1966), in
-    turns, as in the iterative closest point method (Besl and McKay 1992).
+    turns, as in the iterative closest point method (Besl and McKay 1992). What these
+    frames lack of A's brightness is then asked for on top.
 
     Parameters
     ----------
@@ -142,9 +146,8 @@ def align(
     -------
     ndarray of shape (n_frames, n_columns)
         Descriptions of what B's frames should be in A's world: B's bands where A's are;
-        loudness, rises and steps are B's. Strokes are, too, but may come a frame early
-        or late, and everywhere a little of one is asked for: a stroke of A where B has
-        none is a smaller fault than none where B has one.
+        loudness, rises and steps are B's. Strokes are, too, but asked for a frame early
+        and late as well: there one will do.
     """
     # Bands are measured from a frame's power, levels from that of the loudest frame.
     study = spread_evenly(np.flatnonzero(is_active(described_b)), N_STUDY)
@@ -153,8 +156,7 @@ def align(
     bands_b = np.maximum(bands_of(described_b), -RANGE_DB)
     bands_a = np.maximum(bands_of(known), -RANGE_DB)
     aligned = described_b.copy()
-    # A frame early or late, a stroke will do.
-    aligned[:, STROKE] = maximum_filter1d(described_b[:, STROKE], 3).clip(IDLE)
+    aligned[:, STROKE] = maximum_filter1d(described_b[:, STROKE], 3)
     bands_of(aligned)[:] = bands_b + bands_a.mean(axis=0) - bands_b[study].mean(axis=0)
     for _ in range(N_ROUNDS if turn else 0):
         rows = model.path(weigh(aligned[study]))
@@ -164,7 +166,8 @@ def align(
         rotation, _ = orthogonal_procrustes(x, y)
         stretch = np.sqrt((y**2).sum() / ((x**2).sum() + 1e-9))
         turned = stretch * (levels - middle_b) @ rotation + middle_a
-        bands_of(aligned)[:] = turned - loudness
+        missing = brightness_of(levels_of(known)) - brightness_of(partners)
+        bands_of(aligned)[:] = turned + missing - loudness
     return aligned
 
 

@@ -24,11 +24,10 @@ AFTER, BEFORE = 4, 9  # a stroke is told by its first 12 ms and by what was befo
 APART = 13  # from one stroke to the next, at least
 SMOOTH = 3.5  # so wide a gain is smoothed, but at strokes
 AHEAD = 10  # so much too early a stroke may be heard
-MASKS = 4  # so long what sounds covers what is weaker
 # In dB:
 RISE_DB = 13  # a stroke rises so far, at least
 OVER_DB = 3  # B's loudest moment: a stroke over it would make all else quiet
-UNDER_DB = 5  # what sounds ahead of a stroke, under B
+UNDER_DB = 4  # what sounds ahead of a stroke, under B
 # Of articulation:
 LET_GO = 4  # frames: a push lasts for some 50 ms
 LEVEL_SHARE = 0.6  # of what the bands are off, the rest is A's colour
@@ -85,9 +84,8 @@ def find_strokes(power: np.ndarray) -> np.ndarray:
     floor = power.max() * 1e-8 + 1e-20
     # There is silence ahead of the sound, for it may begin with a stroke. The point
     # just before one is left out: the stroke may have begun in it.
-    n_ahead = BEFORE + 1
-    padded = np.maximum(np.pad(power, (n_ahead, AFTER - 1)), floor)
-    after = sliding_window_view(padded, AFTER).max(axis=1)[n_ahead:]
+    padded = np.maximum(np.pad(power, (BEFORE + 1, AFTER - 1)), floor)
+    after = sliding_window_view(padded, AFTER).max(axis=1)[BEFORE + 1 :]
     before = sliding_window_view(padded, BEFORE).mean(axis=1)[: len(power)]
     # Padded by one, so that the first and the last point can be peaks, too.
     rises_db = np.pad(10 * np.log10(after / before), 1)
@@ -159,8 +157,7 @@ def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray
     """Find the gain that keeps strokes from being heard too early.
 
     A frame that holds a stroke sounds before it, too. In the 29 ms ahead of each, what
-    is not 5 dB under B's loudest of the last 12 ms is turned down: an onset is heard by
-    how far it rises.
+    is not 4 dB under B is turned down: an onset is heard by how far it rises.
 
     Parameters
     ----------
@@ -171,8 +168,7 @@ def duck(own: np.ndarray, wanted: np.ndarray, strokes: np.ndarray) -> np.ndarray
     -------
     ndarray of shape (n_points,)
     """
-    past = np.pad(power_db(wanted, range_db=80), (MASKS - 1, 0), mode="edge")
-    ceiling = sliding_window_view(past, MASKS).max(axis=1) - UNDER_DB
+    ceiling = power_db(wanted, range_db=80) - UNDER_DB
     lower = np.minimum(0, ceiling - 10 * np.log10(own + 1e-20))
     gain_db = np.zeros(len(own))
     for stroke in strokes:
@@ -213,7 +209,6 @@ def gesture_gain(
     middles = seconds_of(np.arange(len(described)), stft=stft)
     # As the sound will be once it follows, without measuring it again.
     described[:, LOUDNESS] += np.interp(middles, seconds, gain_db)
-    described[:, LOUDNESS] -= described[:, LOUDNESS].max()
     gain_db += CubicSpline(middles, articulate(described, described_b))(seconds)
 
     own *= 10 ** (gain_db / 10)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from helpers.path import FramePath
 from helpers.sound import AudioError
 
-NEAREST_PATH = FramePath(jump_cost=2.6, again_cost=0.065, extras=(1,))  # strokes
+NEAREST_PATH = FramePath(jump_cost=2.6, again_cost=0.07, extras=(1,))  # strokes
 SMALL = {"hidden_layer_sizes": [64], "max_iter": 100, "early_stopping": True}
 FRAMES = {  # a row for each frame
     "nearest_path": NEAREST_PATH,

@@ -56,11 +56,10 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         form = {"multi_output": True, "y_numeric": True, "dtype": np.float32}
         X, self.y_ = validate_data(self, X, y, **form)  # noqa: N806
-        self.starts_ = np.zeros(len(X), bool) if starts is None else np.array(starts)
-        self.starts_[0] = True
+        self.starts_ = np.append(0, np.flatnonzero([] if starts is None else starts))
         places, *extras = self._split(X)
         self.unit_ = np.sqrt(places.var(axis=0).sum()) + np.float32(1e-9)
-        self.known_ = [places / self.unit_, *extras]
+        self.known_ = [_with_squares(x) for x in (places / self.unit_, *extras)]
         return self
 
     def predict(self, X):  # noqa: N803
@@ -86,31 +85,34 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float32)  # noqa: N806
         factor = np.broadcast_to(np.float32(factor), len(X))
-        starts = np.flatnonzero(self.starts_)
         distances = self._distances(X)
         # For each known row: `cost` of the cheapest way that ends there, and at which
         # row of X its last stretch `began`.
         cost = next(distances)
         began, every = np.zeros(len(cost), np.int32), np.arange(len(cost))
         left = np.zeros((len(X), 2), int)  # the row that a jump leaves, and its `began`
-        # How often each known row was played in the second before a stretch that began
-        # at one of the last rows of X. A second into a stretch, all that is long ago.
-        played = np.zeros((N_RECENT, len(cost)), np.uint8)
+        # What was played in the second before a stretch that began at one of the last
+        # rows of X, and how often. A second into a stretch, all that is long ago.
+        lately = [np.zeros(0, int)] * N_RECENT
+        times = np.zeros((N_RECENT, len(cost)), np.uint8)
         going_on = np.empty_like(cost)
         for t, distance in enumerate(distances, start=1):
             # Every jump leaves from the row that was cheapest so far. Costs are counted
             # from there: so they stay small, and float32 precise.
             best = cost.argmin()
             left[t] = best, began[best]
-            lately = _way_back(best, began, left[:t], first=max(0, t - N_RECENT))
-            played[t % N_RECENT] = np.bincount(lately, minlength=len(cost))
+            stretch = np.arange(best + 1 - (t - began[best]), best + 1)
+            before = lately[began[best] % N_RECENT]
+            lately[t % N_RECENT] = np.append(before, stretch)[-N_RECENT:]
+            times[t % N_RECENT] = np.bincount(lately[t % N_RECENT], minlength=len(cost))
             np.subtract(cost[:-1], cost[best], out=going_on[1:])
-            going_on[starts] = np.inf
+            going_on[self.starts_] = np.inf
             jumping = factor[t] * self.jump_cost
             began[1:] = began[:-1]
             np.putmask(began, jumping < going_on, t)
-            cost = distance + np.minimum(going_on, jumping)
-            again = played.take(began % N_RECENT * len(cost) + every)
+            np.minimum(going_on, jumping, out=going_on)
+            np.add(distance, going_on, out=cost)
+            again = times.take(began % N_RECENT * len(cost) + every)
             cost += factor[t] * self.again_cost * again * (t - began < N_RECENT)
         return _way_back(cost.argmin(), began, left)
 
@@ -130,21 +132,26 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return np.split(X, X.shape[1] - n_behind, axis=1)
 
 
-def _lengths(asked: np.ndarray, known: np.ndarray) -> np.ndarray:
-    # Of all differences. Several times as fast as scikit-learn's function, which does
-    # not trust float32: what it gets wrong, a thousandth of a distance, is not heard.
-    squares = (-2 * asked) @ known.T
-    squares += (asked**2).sum(axis=1, keepdims=True)
-    squares += (known**2).sum(axis=1)
-    return np.sqrt(np.maximum(squares, 0))
+def _with_squares(rows: np.ndarray) -> np.ndarray:
+    # Beside each row 1, and the sum of its squares.
+    return np.column_stack([rows, np.ones_like(rows[:, 0]), (rows**2).sum(axis=1)])
 
 
-def _way_back(row: int, began: np.ndarray, left: np.ndarray, first=0) -> np.ndarray:
-    # From the last row that is asked about to the `first`, a stretch at a time: what is
+def _lengths(asked: np.ndarray, known_with_squares: np.ndarray) -> np.ndarray:
+    # Of all differences, by one product: a^2 - 2ak + k^2. Several times as fast as
+    # scikit-learn's function, which does not trust float32: what that gets wrong, a
+    # thousandth of a distance, is not heard.
+    terms = -2 * asked, (asked**2).sum(axis=1), np.ones_like(asked[:, 0])
+    squares = np.column_stack(terms) @ known_with_squares.T
+    np.maximum(squares, 0, out=squares)
+    return np.sqrt(squares, out=squares)
+
+
+def _way_back(row: int, began: np.ndarray, left: np.ndarray) -> np.ndarray:
+    # From the last row that is asked about to the first, a stretch at a time: what is
     # remembered is where each of them began, and which row the jump there had left.
     path, stop, start = [], len(left), began[row]
-    while stop > first:
-        start = max(start, first)
+    while stop > 0:
         path.append(np.arange(row + 1 - (stop - start), row + 1))
         stop = start
         row, start = left[start]

@@ -100,7 +100,7 @@ def test_weights_floor_what_is_not_heard_and_count_a_stroke_as_a_stroke():
     described = a_description(1)
     described[0, [0, LOUDNESS, RISE]] = -80, -70, 30
     weighed = frames.weigh(described)[0]
-    assert weighed[[0, LOUDNESS]].tolist() == [-60, -60]
+    assert weighed[[0, LOUDNESS]].tolist() == [-64, -64]
     assert weighed[RISE] == frames.RISE_WEIGHT * frames.MOST_RISE
 
 
@@ -119,14 +119,23 @@ def test_b_is_rotated_to_where_a_lives():
     np.testing.assert_array_equal(aligned[:, others], described_b[:, others])
 
 
-def test_a_stroke_may_come_a_frame_early_or_late_and_one_too_much_costs_less():
+def test_a_stroke_may_come_a_frame_early_or_late():
     known, described_b = a_description(20), a_description(20)
     described_b[7, frames.STROKE] = 1
     model = FramePath().fit(frames.weigh(known), np.arange(20))
     asked = frames.align(described_b, known, model)[:, frames.STROKE]
-    assert np.flatnonzero(asked == 1).tolist() == [6, 7, 8]
-    missing, too_much = np.abs(asked[7] - [0, 1]), np.abs(asked[0] - [0, 1])
-    assert too_much[1] - too_much[0] < missing[0] - missing[1]
+    assert np.flatnonzero(asked).tolist() == [6, 7, 8]
+
+
+def test_b_asks_for_as_much_brightness_as_a_has():
+    known, described_b = a_description(200), a_description(200)
+    bands_of(known)[:, 12:] -= 25
+    known[:, LOUDNESS] = -20
+    bands_of(known)[::10, 12:] += 40  # what is loud in A is bright, but rare
+    known[::10, LOUDNESS] = 0
+    model = FramePath().fit(frames.weigh(known), np.arange(200))
+    rows = model.path(frames.weigh(frames.align(described_b, known, model)))
+    assert np.mean(rows % 10 == 0) > 0.9
 
 
 def test_what_is_as_full_as_is_asked_stays_as_it_is():
