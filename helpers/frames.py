@@ -14,7 +14,7 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 64  # levels further under it are not heard
 LOUDNESS, RISE, STROKE = -3, -2, -1  # columns, behind those of bands and steps
 STEP_WEIGHT, RISE_WEIGHT = 1.5, 33  # a dB of them counts as so many dB of level
-MOST_RISE = 8  # dB
+MOST_RISE, MOST_SHIFT = 8, 15  # dB; what is over them counts no more
 N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
 HALF_DB = 15  # so far below the loudest band, one gets half of the gain
@@ -129,7 +129,7 @@ def align(
     colour by A's; then `model` finds a frame of A for each frame of B, and the rotation
     that fits these pairs best is taken (orthogonal Procrustes, Schönemann 1966), in
     turns, as in the iterative closest point method (Besl and McKay 1992). What these
-    frames lack of A's brightness is then asked for on top.
+    frames lack of A's brightness, up to 15 dB a band, is then asked for on top.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def align(
         stretch = np.sqrt((y**2).sum() / ((x**2).sum() + 1e-9))
         turned = stretch * (levels - middle_b) @ rotation + middle_a
         missing = brightness_of(levels_of(known)) - brightness_of(partners)
-        bands_of(aligned)[:] = turned + missing - loudness
+        bands_of(aligned)[:] = turned + missing.clip(-MOST_SHIFT, MOST_SHIFT) - loudness
     return aligned
 
 
