@@ -130,7 +130,7 @@ def prepare(a: Sound, b: Sound, *, n_fft: int = 2048, hop_length: int = 512) -> 
         active = np.flatnonzero(frames.is_active(described_a))
         numbers = frames.spread_evenly(active, MOST_FRAMES)
         known, starts = described_a[numbers], spectrum.starts_of(numbers)
-        guide = clone(models.NEAREST_PATH).set_params(again_cost=0)
+        guide = clone(models.NEAREST_PATH)
         guide.fit(frames.weigh(known), numbers, starts=starts)
         # Turned onto few of many short sounds, B would find only these.
         turn = share_of_long(a, numbers) == 1

@@ -91,7 +91,7 @@ def is_active(described: np.ndarray) -> np.ndarray:
 def is_stroke(described: np.ndarray) -> np.ndarray:
     """Tell which frames are strokes, ``(n_frames,)``.
 
-    They rise more than any within four frames, and more than three times as far as is
+    They rise as much as any within four frames, and more than three times as far as is
     usual in the sound.
     """
     rise, active = described[:, RISE], is_active(described)
@@ -110,8 +110,8 @@ def spread_evenly(numbers: np.ndarray, most: int) -> np.ndarray:
 def weigh(described: np.ndarray) -> np.ndarray:
     """Weigh the columns of descriptions by what they count where frames are compared.
 
-    All is floored at -64 dB, where nothing is heard. Rises count up to 8 dB: a stroke
-    is a stroke.
+    Before that, all is floored at -64 dB, where nothing is heard. Rises count up to
+    8 dB: a stroke is a stroke.
     """
     weighed = np.maximum(described, -RANGE_DB)
     weighed[:, bands_of(described).shape[1] : LOUDNESS] *= STEP_WEIGHT
@@ -128,8 +128,9 @@ def align(
     moments lie to each other stays as it was. The first guess only replaces B's mean
     colour by A's; then `model` finds a frame of A for each frame of B, and the rotation
     that fits these pairs best is taken (orthogonal Procrustes, Schönemann 1966), in
-    turns, as in the iterative closest point method (Besl and McKay 1992). What these
-    frames lack of A's brightness, up to 15 dB a band, is then asked for on top.
+    turns, as in the iterative closest point method (Besl and McKay 1992). On top, what
+    those frames of A have too little, or too much, of each band to be as bright as all
+    of A is asked for, up to 15 dB.
 
     Parameters
     ----------
@@ -212,7 +213,7 @@ def borrow(picked: np.ndarray, size_b: np.ndarray, share: np.ndarray) -> np.ndar
     Returns
     -------
     ndarray of shape (n_channels, n_rows, n_bins)
-        Complex64.
+        Complex64, if `share` is float32.
     """
     spectra = picked[np.arange(len(size_b)) % len(picked)]
     if len(picked) > 1:

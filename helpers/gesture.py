@@ -29,7 +29,7 @@ RISE_DB = 13  # a stroke rises so far, at least
 OVER_DB = 3  # B's loudest moment: a stroke over it would make all else quiet
 UNDER_DB = 4  # what sounds ahead of a stroke, under B
 # Of articulation:
-LET_GO = 4  # frames: a push lasts for some 50 ms
+LET_GO = 4  # frames: so long a push lasts
 LEVEL_SHARE = 0.6  # of what the bands are off, the rest is A's colour
 GAIN_SHARE = 0.75  # of how far B's loudness moves
 
@@ -125,9 +125,9 @@ def power_db(power: np.ndarray, *, range_db: float) -> np.ndarray:
 def articulate(described: np.ndarray, described_b: np.ndarray) -> np.ndarray:
     """Find the gain that leans into B's onsets and softens those that only A has.
 
-    What the sound lacks of B's rises is added up from frame to frame, and let go of
-    within some 50 ms: a push at each onset that is missing, a hand on each that is too
-    much. Most of what the mean level of the bands is off is made up for, too. But where
+    What the sound lacks of B's rises is added up from frame to frame, and let go of in
+    a few frames: a push at each onset that is missing, a hand on each that is too much.
+    Most of what the mean level of the bands is off is made up for, too. But where
     B's loudness hardly moves, the gain hardly does.
 
     Parameters
@@ -182,7 +182,7 @@ def gesture_gain(
 ) -> np.ndarray:
     """Find the gain that gives a sound B's gesture: follow, articulate, duck.
 
-    Nothing becomes louder than B's loudest moment by more than 3 dB.
+    Nothing becomes louder than B's loudest moment by much more than 3 dB.
 
     Parameters
     ----------

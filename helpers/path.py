@@ -15,15 +15,16 @@ class FramePath(MultiOutputMixin, RegressorMixin, BaseEstimator):
     path is at a known row that is near. Going on to the next known row is free, jumping
     elsewhere costs: unit selection, as in speech synthesis (Hunt and Black 1996), by
     dynamic programming (Viterbi 1967), in which a jump always leaves from the row that
-    was cheapest so far. With costs of zero it is a plain nearest-neighbour regressor.
+    was cheapest so far. Without costs or extras, it is a nearest-neighbour regressor.
 
     Parameters
     ----------
     jump_cost : float, default 0
         Price of not going on. More makes longer stretches.
     again_cost : float, default 0
-        Price of a row that was played within the last 86, for each time it was: going
-        over the same stretch again and again is what stutters.
+        Price of a row for each time that it was played in the 86 rows before its
+        stretch began (a stretch that is as long pays no more): going over the same
+        again and again is what stutters.
     extras : sequence of int, default ()
         How many of the last columns form groups of their own. A row costs the root of
         its distance in all other columns, 1 where it is as far off as the known rows
@@ -140,7 +141,7 @@ def _with_squares(rows: np.ndarray) -> np.ndarray:
 def _lengths(asked: np.ndarray, known_with_squares: np.ndarray) -> np.ndarray:
     # Of all differences, by one product: a^2 - 2ak + k^2. Several times as fast as
     # scikit-learn's function, which does not trust float32: what that gets wrong, a
-    # thousandth of a distance, is not heard.
+    # thousandth of a distance (more, near 0), is not heard.
     terms = -2 * asked, (asked**2).sum(axis=1), np.ones_like(asked[:, 0])
     squares = np.column_stack(terms) @ known_with_squares.T
     np.maximum(squares, 0, out=squares)
