@@ -14,7 +14,7 @@ ACTIVE_DB = 45  # frames further under the loudest hardly matter
 RANGE_DB = 64  # levels further under it are not heard
 LOUDNESS, RISE, STROKE = -3, -2, -1  # columns, behind those of bands and steps
 STEP_WEIGHT, RISE_WEIGHT = 1.5, 33  # a dB of them counts as so many dB of level
-MOST_RISE, MOST_SHIFT = 8, 15  # dB; what is over them counts no more
+MOST_RISE, MOST_SHIFT = 8, 20  # dB; what is over them counts no more
 N_STUDY, N_ROUNDS = 384, 2  # frames of B to learn the rotation from, and how often
 STRETCH = 64  # frames of a long sound that stay together
 HALF_DB = 15  # so far below the loudest band, one gets half of the gain
@@ -130,7 +130,7 @@ def align(
     that fits these pairs best is taken (orthogonal Procrustes, Schönemann 1966), in
     turns, as in the iterative closest point method (Besl and McKay 1992). On top, what
     those frames of A have too little, or too much, of each band to be as bright as all
-    of A is asked for, up to 15 dB.
+    of A is asked for, up to 20 dB.
 
     Parameters
     ----------
