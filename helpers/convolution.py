@@ -184,8 +184,8 @@ def render(
             sound = convolve_bins(pair.a, pair.b, regressor, stft=pair.stft)
         else:
             if isinstance(regressor, FramePath):
-                # In the middle the model's own; cubed, for prices are felt in ratios.
-                factor = (2 * dials.continuity) ** 3
+                # In the middle the model's own; squared, for prices are felt in ratios.
+                factor = (2 * dials.continuity) ** 2
                 borrowed, picked = choose(pair, regressor, factor, leading=dials.melody)
             else:
                 picked = averaged_frames(pair, regressor)
