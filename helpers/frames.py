@@ -78,7 +78,7 @@ def rise_of(levels_db: np.ndarray) -> np.ndarray:
 
 
 def brightness_of(levels_db: np.ndarray) -> np.ndarray:
-    """Measure how strong each band is in the mean, in dB under all of them."""
+    """Measure the mean power of each band, ``(n_bands,)``, in dB under that of all."""
     power = (10 ** (levels_db / 10)).mean(axis=0)
     return 10 * np.log10(power / power.sum())
 
