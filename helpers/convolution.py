@@ -237,7 +237,7 @@ def choose(
     model.set_params(extras=(*model.extras, leads.shape[1], 1))
     model.fit(known, voices["row"], starts=spectrum.starts_of(voices["number"]))
     # A tune leaps and returns: at full price, B's strokes would be missed for it.
-    factor = factor * (1 - 0.4 * leading)
+    factor = factor * (1 - 0.6 * leading)
     sung = voices.iloc[model.path(melody.ask_for_notes(asked, leads), factor)]
     borrowed = numbers[sung["row"]]
     return borrowed, borrowed_frames(pair, borrowed, choir, sung["number"].to_numpy())

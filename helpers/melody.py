@@ -15,7 +15,7 @@ PER_OCTAVE = 36  # thirds of a semitone
 LOWEST, OCTAVES = 100, 6  # of the pitches: 100 Hz to 6400 Hz
 NOISE, TONE = 60, 80  # lengths of chroma, in dB: below the one no pitch, above it all
 SEMITONES = (0, 1, -1, 2, -2, 3, -3, 4, 5, 6, 7, 8)  # downwards, A's highs are lost
-PITCH_COST = 1.2  # of another note, where a distance of 1 is as far as A is wide
+PITCH_COST = 1.1  # of another note, where a distance of 1 is as far as A is wide
 TRANSPOSE_COST = 0.15  # a semitone
 
 
