@@ -1,7 +1,8 @@
 """The demo sounds are fit to listen to, and come out of their script."""
 
-import importlib.util
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,8 @@ NAMES = ["bell", "bird", "drums", "music_box", "voice"]
 
 @pytest.fixture(scope="module")
 def script():
-    """Import the script from where it lies: its folder is no package."""
-    path = FOLDER / "make_demo_sounds.py"
-    spec = importlib.util.spec_from_file_location("make_demo_sounds", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Run the script where it lies: its folder is no package."""
+    return SimpleNamespace(**runpy.run_path(FOLDER / "make_demo_sounds.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)

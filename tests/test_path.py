@@ -38,7 +38,7 @@ def reference(model, known, asked, factor):
         best, step = cost.argmin(), []
         for row in range(len(known)):
             options = [(cost[best] + factor[t] * model.jump_cost, ways[best], t)]
-            if row not in model.starts_:
+            if row > 0 and row not in model.starts_:
                 options.insert(0, (cost[row - 1], ways[row - 1], began[row - 1]))
             total, way, start = min(options, key=lambda option: option[0])
             lately = way[max(0, start - module.N_RECENT) : start]
@@ -53,6 +53,7 @@ def reference(model, known, asked, factor):
 SETTINGS = [
     {"jump_cost": 0},
     {"jump_cost": 0.3},
+    {"jump_cost": 3},
     {"jump_cost": 0.3, "again_cost": 0.1},
     {"jump_cost": 0.3, "extras": (1, 1)},
     {"jump_cost": 0.5, "starts": np.arange(30) % 7 == 0},
@@ -85,6 +86,13 @@ def test_a_path_goes_on_where_jumping_costs():
     jumpy, steady = (fitted(known, jump_cost=c).predict(asked) for c in (0, 5))
     assert (np.diff(jumpy) != 1).any()
     np.testing.assert_array_equal(steady, np.arange(20, 40))
+
+
+def test_a_path_never_goes_on_to_a_start():
+    known, starts = rows(10), np.arange(10) == 5
+    path = fitted(known, jump_cost=1e6, starts=starts).predict(known[3:7])
+    np.testing.assert_array_equal(np.diff(path), 1)  # no jump is worth it
+    assert 5 not in path[1:]
 
 
 def test_what_was_just_played_is_not_played_again(monkeypatch):

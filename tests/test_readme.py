@@ -1,8 +1,9 @@
 """What the README says is so: its commands, its code, its tables and its links."""
 
-import importlib.util
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -120,12 +121,8 @@ def test_every_picture_has_a_description():
 
 @pytest.fixture(scope="module")
 def make_sounds():
-    """Import the script from where it lies: its folder is no package."""
-    path = ROOT / ".github" / "make_sounds.py"
-    spec = importlib.util.spec_from_file_location("make_sounds", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Run the script where it lies: its folder is no package."""
+    return SimpleNamespace(**runpy.run_path(ROOT / ".github" / "make_sounds.py"))
 
 
 @pytest.mark.parametrize("name", HEARD)
